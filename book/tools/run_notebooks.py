@@ -1,0 +1,42 @@
+"""Run notebooks in place and keep their outputs: `make notebooks`, or `make notebooks ONLY=notebooks/01-*.ipynb`."""
+
+import base64
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parents[2]
+#: pictures that prose pages show: name of the figure in a notebook -> file
+PICTURES = {"first-edit": ROOT / "book" / "images" / "first-edit.png"}
+
+
+def run(path):
+    """Execute one notebook; its file changes only when every cell has run."""
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": str(path.parent)}}, record_timing=False).execute()
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+    nbformat.write(notebook, path)
+    for cell in notebook.cells:
+        name = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
+        if name in PICTURES:
+            png = next(output.data["image/png"] for output in cell.outputs if "image/png" in output.get("data", {}))
+            PICTURES[name].parent.mkdir(exist_ok=True)
+            PICTURES[name].write_bytes(base64.b64decode(png))
+
+
+def main():
+    paths = [Path(argument).resolve() for argument in sys.argv[1:]] or sorted((ROOT / "notebooks").rglob("*.ipynb"))
+    paths = [path for path in paths if ".ipynb_checkpoints" not in path.parts]
+    for number, path in enumerate(paths, 1):
+        start = time.time()
+        print(f"[{number}/{len(paths)}] {path.relative_to(ROOT)} ...", end=" ", flush=True)
+        run(path)
+        print(f"{time.time() - start:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

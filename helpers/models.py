@@ -1,0 +1,141 @@
+"""Load a diffusion model: one of this book's own, a diffusers folder, or a model from the Hugging Face hub."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from diffusers import DDIMScheduler, UNet2DConditionModel, UNet2DModel
+from safetensors import SafetensorError
+
+EMBEDDED_FOLDER = Path(__file__).parent / "models"
+#: public models that the book names, each with the revision it was written for
+PUBLIC_MODELS = {
+    "google/ddpm-celebahq-256": "cd5c944777ea2668051904ead6cc120739b86c4d",
+    "google/ddpm-ema-celebahq-256": "4cb6117472e6e4f45c5afe606b101858c27c3802",
+}
+UNETS = {"UNet2DModel": UNet2DModel, "UNet2DConditionModel": UNet2DConditionModel}
+
+
+@dataclass
+class DiffusionModel:
+    """A noise predictor and its schedule.
+
+    unet: `UNet2DModel` or `UNet2DConditionModel`, in eval mode, without gradients
+    scheduler: `DDIMScheduler` with the betas that the model was trained with
+    unet_inputs: further inputs of every network pass, such as `encoder_hidden_states` of a conditional U-Net
+    """
+
+    name: str
+    unet: torch.nn.Module
+    scheduler: DDIMScheduler
+    revision: str | None = None
+    unet_inputs: dict = field(default_factory=dict)
+
+    @property
+    def device(self):
+        return self.unet.device
+
+    @property
+    def dtype(self):
+        return self.unet.dtype
+
+    @property
+    def sample_shape(self):
+        """(channels, height, width) of the latents."""
+        size = self.unet.config.sample_size
+        height, width = (size, size) if isinstance(size, int) else size
+        return self.unet.config.in_channels, height, width
+
+    @property
+    def train_timesteps(self):
+        """T, the number of noise levels of the training schedule."""
+        return self.scheduler.config.num_train_timesteps
+
+
+def embedded_models():
+    """Names of the models that come with the book.
+
+    >>> "toy-faces" in embedded_models()
+    True
+    """
+    return sorted(path.parent.name for path in EMBEDDED_FOLDER.glob("*/model_index.json"))
+
+
+def load_model(name, device=None, dtype=torch.float32, revision=None):
+    """Load a model by its embedded name, the path of a diffusers folder, or its id on the Hugging Face hub.
+
+    device: torch device; None takes a GPU where there is one. dtype: of weights and latents.
+    revision: commit of a hub model; needed for models that are not in `PUBLIC_MODELS`.
+    Weights are read from .safetensors, or from .bin with `weights_only=True`: a file that would run code is refused.
+    Raises ValueError for an unknown name, OSError for files that are missing, damaged or out of reach.
+
+    >>> load_model("toy-faces").sample_shape
+    (3, 64, 64)
+    """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if name in embedded_models():
+        source = EMBEDDED_FOLDER / name
+        _check_weights(source)
+    elif Path(name).is_dir():
+        source = Path(name)
+    elif str(name).count("/") == 1 and not str(name).startswith((".", "/", "~")):
+        source, revision = str(name), revision or PUBLIC_MODELS.get(name)
+        if revision is None:
+            raise ValueError(f"{name!r} has no pinned revision: pass revision= with a commit of that model's repository.")
+    else:
+        known = ", ".join(embedded_models() + sorted(PUBLIC_MODELS))
+        raise ValueError(f"unknown model {name!r}: give one of {known}, a diffusers folder, or a hub id owner/name.")
+    unet, scheduler = _read(source, revision, dtype)
+    unet = unet.to(device).eval().requires_grad_(False)
+    return DiffusionModel(str(name), unet, scheduler, revision)
+
+
+def _read(source, revision, dtype):
+    """U-Net and DDIM scheduler of a folder or hub id, whose parts lie in subfolders or, as in old models, side by side."""
+    failure = None
+    for unet_folder, scheduler_folder in (("unet", "scheduler"), (None, None)):
+        where = dict(revision=revision)
+        try:
+            config = UNet2DModel.load_config(source, subfolder=unet_folder, **where)
+            scheduler = DDIMScheduler.from_pretrained(source, subfolder=scheduler_folder, **where)
+        except OSError as error:
+            failure = failure or error
+            continue
+        kind = UNETS.get(config.get("_class_name"))
+        if kind is None:
+            known = " and ".join(UNETS)
+            raise ValueError(f"{source} holds a {config.get('_class_name')!r}, not a U-Net known here: {known}.")
+        return _read_weights(kind, source, dict(subfolder=unet_folder, torch_dtype=dtype, low_cpu_mem_usage=False, **where)), scheduler
+    raise OSError(
+        f"no diffusers model could be read from {source}: check the path, or the network if it is a hub id "
+        f"({str(failure).splitlines()[0]})"
+    ) from failure
+
+
+def _read_weights(kind, source, options):
+    """Safetensors where there are any, else a .bin that holds nothing but tensors."""
+    folder = Path(source) / (options["subfolder"] or "")
+    has_safetensors = any(folder.glob("*.safetensors"))
+    try:
+        if not folder.is_dir():
+            try:
+                return kind.from_pretrained(source, use_safetensors=True, **options)
+            except OSError:
+                return kind.from_pretrained(source, use_safetensors=False, **options)
+        return kind.from_pretrained(source, use_safetensors=has_safetensors, **options)
+    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise OSError(
+            f"the weights of {source} could not be read: missing, damaged, or a pickle that would run code, which is "
+            f"refused; get the file again, as .safetensors if there is one ({reason})"
+        ) from error
+
+
+def _check_weights(folder):
+    """Compare an embedded model's weights with the checksum that its training wrote."""
+    expected = json.loads((folder / "training.json").read_text())["sha256"]
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    if hashlib.sha256(weights.read_bytes()).hexdigest() != expected:
+        raise OSError(f"{weights} is damaged (its checksum differs from training.json): restore it with git checkout.")

@@ -1,0 +1,31 @@
+"""The drawn worlds that the embedded models learned: named factors in, pictures out."""
+
+from dataclasses import dataclass
+from typing import Callable
+
+import torch
+
+from helpers.toyworld import faces
+
+
+@dataclass(frozen=True)
+class World:
+    """factors: name -> (what 0 draws, what 1 draws); draw: (batch, factors) in [0, 1] -> (batch, 3, size, size)."""
+
+    factors: dict
+    draw: Callable
+
+
+WORLDS = {"toy-faces": World(faces.FACTORS, faces.draw_faces)}
+
+
+def sample_factors(name, count, seed):
+    """Independent, uniform factor values for the world of an embedded model: (count, factors), equal for equal seeds."""
+    return torch.rand(count, len(WORLDS[name].factors), generator=torch.Generator().manual_seed(seed))
+
+
+def draw_dataset(name, count, seed, batch_size=64):
+    """Draw `count` pictures: (count, 3, 64, 64) uint8, and their factors (count, factors) in [0, 1]."""
+    factors = sample_factors(name, count, seed)
+    pictures = [(WORLDS[name].draw(part) * 255).round().byte() for part in factors.split(batch_size)]
+    return torch.cat(pictures), factors

@@ -1,0 +1,163 @@
+"""Train an embedded model: `python -m helpers.train toy-faces` is the whole recipe.
+
+It draws a data set, trains a factor regressor and then a DDPM (Ho et al. 2020), and writes both with a model card into
+helpers/models/NAME. Interrupt it at any time and start it again: it goes on from its last checkpoint.
+"""
+
+import argparse
+import hashlib
+import json
+import platform
+import time
+from pathlib import Path
+
+import diffusers
+import torch
+from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+
+from helpers import model_card
+from helpers.toyworld import WORLDS, draw_dataset
+from helpers.toyworld.regressor import FactorRegressor, r2_score, read_factors
+
+MODELS = Path(__file__).parent / "models"
+SEED = 0
+DRAWINGS = 20_000
+BATCH_SIZE = 16
+DENOISER_STEPS = 7_500
+REGRESSOR_STEPS = 5_000
+LEARNING_RATE = 7e-4
+UNET_CONFIG = dict(
+    sample_size=64, in_channels=3, out_channels=3, layers_per_block=1, block_out_channels=(32, 64, 128, 128),
+    down_block_types=("DownBlock2D", "DownBlock2D", "AttnDownBlock2D", "DownBlock2D"),
+    up_block_types=("UpBlock2D", "AttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+    norm_num_groups=16, attention_head_dim=None,
+)
+
+
+def step_generator(stage, step):
+    """Random numbers that depend on the step alone, so that an interrupted run ends like an uninterrupted one."""
+    return torch.Generator().manual_seed((SEED * 10 + stage) * 1_000_000 + step)
+
+
+def learning_rate_factor(step, steps):
+    """Linear warm-up over 500 steps, constant until 60 %, then a half cosine down to 2 %."""
+    progress = max(0.0, (step / steps - 0.6) / 0.4)
+    return min(1.0, (step + 1) / 500) * (0.02 + 0.98 * 0.5 * (1 + torch.cos(torch.tensor(progress * torch.pi)).item()))
+
+
+def training_loop(stage, network, loss_of_batch, steps, state_file, weight_decay, ema=None):
+    """Run `loss_of_batch(generator)` for a number of steps with AdamW. Returns (losses per 100 steps, seconds)."""
+    optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=weight_decay)
+    done, losses, seconds, running = 0, [], 0.0, 0.0
+    if state_file.exists():
+        state = torch.load(state_file, weights_only=True)
+        network.load_state_dict(state["network"])
+        optimiser.load_state_dict(state["optimiser"])
+        done, losses, seconds = state["done"], state["losses"], state["seconds"]
+        if ema is not None:
+            ema.load_state_dict(state["ema"])
+        print(f"{state_file.name}: going on from step {done}", flush=True)
+    clock, block = time.time(), time.time()
+    for step in range(done, steps):
+        for group in optimiser.param_groups:
+            group["lr"] = LEARNING_RATE * learning_rate_factor(step, steps)
+        loss = loss_of_batch(step_generator(stage, step))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        if ema is not None:
+            keep = min(0.9993, (1 + step) / (10 + step))
+            with torch.no_grad():
+                torch._foreach_lerp_(list(ema.parameters()), list(network.parameters()), 1 - keep)
+        running += loss.item()
+        if (step + 1) % 100 == 0:
+            rate, block = 100 / (time.time() - block), time.time()
+            losses.append(running / 100)
+            left = time.strftime("%H:%M:%S", time.gmtime((steps - step - 1) / rate))
+            print(f"step {step + 1}/{steps}  loss {running / 100:.5f}  {rate:.2f} steps/s  ETA {left}", flush=True)
+            running = 0.0
+        if (step + 1) % 500 == 0 or step + 1 == steps:
+            spent = seconds + time.time() - clock
+            state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "done": step + 1,
+                     "losses": losses, "seconds": spent}
+            if ema is not None:
+                state["ema"] = ema.state_dict()
+            torch.save(state, state_file.with_suffix(".part"))
+            state_file.with_suffix(".part").replace(state_file)
+    return losses, (seconds + time.time() - clock)
+
+
+def train_regressor(name, pictures, factors, folder, device):
+    """Train the factor regressor on drawings and save it with the R2 of every factor on drawings it has not seen."""
+    regressor = FactorRegressor(WORLDS[name].factors).to(device)
+
+    def loss_of_batch(generator):
+        rows = torch.randint(len(pictures), (64,), generator=generator)
+        batch = pictures[rows].float() / 255
+        grain = 0.03 * torch.rand(64, 1, 1, 1, generator=generator) * torch.randn(batch.shape, generator=generator)
+        return (regressor((batch + grain).to(device)) - factors[rows].to(device)).square().mean()
+
+    _, seconds = training_loop(1, regressor, loss_of_batch, REGRESSOR_STEPS, folder / "regressor_state.pt", 1e-2)
+    regressor.eval().cpu()
+    unseen, truth = draw_dataset(name, 2_000, seed=SEED + 1)
+    r2 = r2_score(truth, read_factors(regressor, unseen.float() / 255))
+    r2 = {factor: round(value.item(), 4) for factor, value in zip(WORLDS[name].factors, r2)}
+    regressor.save(folder, r2=r2, steps=REGRESSOR_STEPS, seconds=round(seconds))
+    print("R2 on unseen drawings:", r2, flush=True)
+
+
+def train_denoiser(name, pictures, folder, device):
+    """Train the U-Net to predict the noise and save it, averaged over steps, as a DDPMPipeline in fp16."""
+    torch.manual_seed(SEED)
+    unet, ema = UNet2DModel(**UNET_CONFIG).to(device), UNet2DModel(**UNET_CONFIG).to(device)
+    ema.load_state_dict(unet.state_dict())
+    ema.requires_grad_(False)
+    scheduler = DDPMScheduler(num_train_timesteps=1000, beta_schedule="linear")
+    signal_to_noise = scheduler.alphas_cumprod / (1 - scheduler.alphas_cumprod)
+    loss_weight = (signal_to_noise.clamp(max=5) / signal_to_noise).to(device)  # min-SNR-5, Hang et al. 2023
+
+    def loss_of_batch(generator):
+        rows = torch.randint(len(pictures), (BATCH_SIZE,), generator=generator)
+        clean = pictures[rows].float() / 127.5 - 1
+        noise = torch.randn(clean.shape, generator=generator)
+        # one timestep from each of BATCH_SIZE equal parts of the schedule: less variance than independent draws
+        offset = torch.rand(BATCH_SIZE, generator=generator)
+        timesteps = ((torch.arange(BATCH_SIZE) + offset) / BATCH_SIZE * 1000).long()
+        noisy = scheduler.add_noise(clean, noise, timesteps).to(device)
+        timesteps, noise = timesteps.to(device), noise.to(device)
+        with torch.autocast(device, dtype=torch.bfloat16):
+            predicted = unet(noisy, timesteps).sample
+        error = (predicted.float() - noise).square().mean((1, 2, 3))
+        return (loss_weight[timesteps] * error).mean()
+
+    losses, seconds = training_loop(2, unet, loss_of_batch, DENOISER_STEPS, folder / "denoiser_state.pt", 1e-4, ema)
+    DDPMPipeline(ema.half().cpu(), scheduler).save_pretrained(folder)
+    weights = (folder / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()
+    facts = {
+        "sha256": hashlib.sha256(weights).hexdigest(), "steps": DENOISER_STEPS, "batch_size": BATCH_SIZE, "seed": SEED, "drawings": DRAWINGS, "seconds": round(seconds),
+        "device": torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} CPU threads",
+        "losses_per_100_steps": [round(loss, 5) for loss in losses], "python": platform.python_version(),
+        "torch": torch.__version__, "diffusers": diffusers.__version__,
+    }
+    (folder / "training.json").write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("name", choices=sorted(WORLDS), help="which embedded model to train")
+    name = parser.parse_args().name
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    folder = MODELS / name
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"drawing {DRAWINGS} pictures for {name}; training on {device}; writing to {folder}", flush=True)
+    pictures, factors = draw_dataset(name, DRAWINGS, seed=SEED)
+    if not (folder / "regressor.safetensors").exists():
+        train_regressor(name, pictures, factors, folder, device)
+    train_denoiser(name, pictures, folder, device)
+    model_card.write(name, folder)
+    print(f"done: {folder / 'README.md'} describes the model; delete the *_state.pt files when you are content")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""The edit explorer: choose a direction and a picture, drag alpha, see original, edit and difference.
+
+With a kernel it is an ipywidget that computes any alpha; without one the same controls work on precomputed pictures.
+"""
+
+import base64
+import hashlib
+import html
+import io
+import json
+from pathlib import Path
+from string import Template
+
+import ipywidgets
+import torch
+from PIL import Image
+
+from helpers.editing import Edit, edit_grid, sample
+
+DIFFERENCE_GAIN = 4
+STATIC_PAGE = Template(Path(__file__).with_name("explorer.html").read_text())
+
+
+def explore(model, latents, directions, alphas, names=None, window=(0.5, 0.8), num_inference_steps=50):
+    """Compute a grid of edits (directions x strengths x pictures) and return it as an `Explorer`.
+
+    latents: (pictures, channels, height, width); directions: `Directions`; alphas: strengths in ascending order, with 0.
+    names: one label per direction; by default its number and eigenvalue.
+    """
+    def edit(direction, alpha, picture):
+        chosen = Edit(directions.vectors[direction], float(alpha), directions.layer, window)
+        return sample(model, latents[picture : picture + 1], [chosen], num_inference_steps)[0].cpu()
+
+    if names is None:
+        values = [None] * len(directions) if directions.values is None else directions.values.tolist()
+        names = [f"{i + 1}" if v is None else f"{i + 1} (eigenvalue {v:.2f})" for i, v in enumerate(values)]
+    frames = edit_grid(model, latents, directions, alphas, window, num_inference_steps)
+    return Explorer(frames.cpu(), alphas, names, edit)
+
+
+class Explorer:
+    """A grid of edited pictures that shows itself: live where there is a kernel, precomputed where there is none.
+
+    frames: (directions, strengths, pictures, 3, height, width) in [0, 1]; alphas: the strengths, ascending, with 0;
+    names: one per direction; edit: function (direction, alpha, picture) -> (3, height, width) for other strengths.
+    """
+
+    def __init__(self, frames, alphas, names, edit):
+        if frames.shape[:2] != (len(names), len(alphas)) or 0 not in alphas or sorted(alphas) != list(alphas):
+            raise ValueError("frames must be (names, alphas, pictures, 3, height, width), alphas ascending and with 0.")
+        self.frames, self.alphas, self.names, self.edit = frames, [float(a) for a in alphas], list(names), edit
+        self.zero = self.alphas.index(0.0)
+        self._widget = None
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.widget().model_id}
+        return {
+            "text/plain": f"Explorer of {len(self.names)} directions, {len(self.alphas)} strengths, {self.frames.shape[2]} pictures",
+            "text/html": self.page(),
+            "application/vnd.jupyter.widget-view+json": view,
+        }
+
+    def page(self):
+        """Self-contained HTML: one JPEG per direction, its columns the strengths and its rows the pictures."""
+        sheets = [_jpeg_url(_sheet(frames)) for frames in self.frames]
+        height, width = self.frames.shape[-2:]
+        data = {
+            "names": self.names, "alphas": self.alphas, "zero": self.zero, "pictures": self.frames.shape[2],
+            "height": height, "width": width, "gain": DIFFERENCE_GAIN, "sheets": sheets,
+        }
+        text = json.dumps(data).replace("</", "<\\/")
+        options = "".join(f'<option value="{i}">{html.escape(name)}</option>' for i, name in enumerate(self.names))
+        pictures = "".join(f'<option value="{i}">{i + 1}</option>' for i in range(self.frames.shape[2]))
+        marker = hashlib.sha256(f"{self.names}{self.alphas}{tuple(self.frames.shape)}".encode()).hexdigest()[:8]
+        return STATIC_PAGE.substitute(
+            marker=marker, data=text, direction_options=options, picture_options=pictures, last=len(self.alphas) - 1,
+            zero=self.zero, first_sheet=sheets[0], names=html.escape(", ".join(self.names)), gain=DIFFERENCE_GAIN,
+        )
+
+    def widget(self):
+        """The live version, made once: an `ipywidgets.VBox` that works with ipywidgets 7 and 8."""
+        if self._widget is None:
+            self._widget = self._make_widget()
+        return self._widget
+
+    def _make_widget(self):
+        count = self.frames.shape[2]
+        direction = ipywidgets.Dropdown(options=[(n, i) for i, n in enumerate(self.names)], description="direction")
+        picture = ipywidgets.Dropdown(options=[(str(i + 1), i) for i in range(count)], description="picture")
+        step = min(b - a for a, b in zip(self.alphas, self.alphas[1:])) / 4
+        alpha = ipywidgets.FloatSlider(
+            value=self.alphas[-1], min=self.alphas[0], max=self.alphas[-1], step=step, description="alpha",
+            continuous_update=False,
+        )
+        view = ipywidgets.HTML()
+
+        def show(_=None):
+            try:
+                view.value = self._triptych(direction.value, alpha.value, picture.value)
+            except Exception as error:  # a widget has no other place for it
+                view.value = f"<p role='alert'>{html.escape(str(error).splitlines()[0])}</p>"
+
+        for control in (direction, picture, alpha):
+            control.observe(show, "value")
+        show()
+        return ipywidgets.VBox([direction, picture, alpha, view])
+
+    def _triptych(self, direction, alpha, picture):
+        """Original, edit and difference as HTML; a strength outside the grid is computed."""
+        original = self.frames[direction, self.zero, picture]
+        near = min(range(len(self.alphas)), key=lambda i: abs(self.alphas[i] - alpha))
+        if abs(self.alphas[near] - alpha) < 1e-6:
+            edited = self.frames[direction, near, picture]
+        else:
+            edited = self.edit(direction, alpha, picture)
+        what = f"picture {picture + 1}, direction {self.names[direction]}, alpha {alpha:g}"
+        difference = ((edited - original).abs() * DIFFERENCE_GAIN).clamp(0, 1)
+        images = [(original, f"original, picture {picture + 1}"), (edited, f"edit: {what}"),
+                  (difference, f"difference times {DIFFERENCE_GAIN}: {what}")]
+        figures = "".join(
+            f'<figure style="margin:0 6px 0 0;flex:1 1 0;max-width:220px"><img alt="{html.escape(label)}" '
+            f'src="{_jpeg_url(image)}" style="width:100%;image-rendering:pixelated">'
+            f"<figcaption>{html.escape(label)}</figcaption></figure>"
+            for image, label in images
+        )
+        return f'<div style="display:flex">{figures}</div>'
+
+
+def _sheet(frames):
+    """(strengths, pictures, 3, h, w) -> (3, pictures * h, strengths * w): columns are strengths, rows are pictures."""
+    return torch.cat([torch.cat(list(column), dim=-2) for column in frames], dim=-1)
+
+
+def _jpeg_url(picture):
+    pixels = (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=88, subsampling=0)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
