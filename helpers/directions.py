@@ -53,8 +53,8 @@ def find_directions(layer, count=None):
     """
     count = layer.channels if count is None else count
     _check_count(layer, count)
-    values, vectors = eigenvectors(combined_matrix(layer))
-    return Directions(vectors[:count].float(), values[:count].float(), layer.name, "paper")
+    values, vectors = eigenvectors(combined_matrix(layer).float())  # single precision: half the time, 1e-4 is plenty
+    return Directions(vectors[:count], values[:count], layer.name, "paper")
 
 
 def random_directions(layer, count, seed):

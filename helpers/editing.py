@@ -26,8 +26,10 @@ class Edit:
     def __post_init__(self):
         if not math.isfinite(self.alpha):
             raise ValueError(f"alpha is {self.alpha}: it must be a finite number.")
-        if self.direction.ndim != 1 or not torch.isfinite(self.direction).all():
-            raise ValueError(f"direction has shape {tuple(self.direction.shape)}: it must be one vector of finite numbers.")
+        if self.direction.ndim != 1:
+            raise ValueError(f"direction has shape {tuple(self.direction.shape)}: it must be one vector, (d,).")
+        if not torch.isfinite(self.direction).all():
+            raise ValueError(f"direction holds {(~torch.isfinite(self.direction)).sum()} numbers that are not finite.")
         start, end = self.window
         if not 0 <= start < end <= 1:
             raise ValueError(f"window is {self.window}: it must be (start, end) with 0 <= start < end <= 1, as shares of T.")
@@ -69,8 +71,7 @@ def sample(model, latents, edits=None, num_inference_steps=50, progress=False):
     edits: None, or one entry per row: None, an `Edit`, or a list of edits whose shifts add up.
     Returns (batch, channels, height, width) in [0, 1] for a model of pictures. Raises ValueError for bad edits.
     """
-    model.scheduler.set_timesteps(num_inference_steps)
-    timesteps = model.scheduler.timesteps.tolist()
+    timesteps = _timesteps(model, num_inference_steps)
     shifts = _shifts(model, _rows_of_edits(edits, len(latents)))
     with tqdm(timesteps, disable=not progress, desc="denoising") as bar:
         return _to_pictures(_denoise(model, latents, bar, shifts))
@@ -86,8 +87,9 @@ def edit_grid(model, latents, directions, alphas, window=(0.5, 0.8), num_inferen
     The steps before the window are the same for all edits of a latent and are computed once, as is alpha = 0; the rest
     goes through the network in batches of `batch_size`.
     """
-    model.scheduler.set_timesteps(num_inference_steps)
-    timesteps = model.scheduler.timesteps.tolist()
+    if not len(alphas):
+        raise ValueError("alphas is empty: give at least one strength.")
+    timesteps = _timesteps(model, num_inference_steps)
     shared = [t for t in timesteps if t >= window[1] * model.train_timesteps]
     start = _denoise(model, latents, shared, [])
     jobs = [(row, None) for row in range(len(latents))] + [
@@ -105,6 +107,14 @@ def edit_grid(model, latents, directions, alphas, window=(0.5, 0.8), num_inferen
     grid = unedited.repeat(len(directions), len(alphas), 1, 1, 1, 1)
     grid[:, changed] = edited.view(len(directions), len(changed), *unedited.shape)
     return grid
+
+
+def _timesteps(model, num_inference_steps):
+    """The timesteps of a trajectory, from noise to picture; the scheduler is set to them."""
+    if not 1 <= num_inference_steps <= model.train_timesteps:
+        raise ValueError(f"num_inference_steps is {num_inference_steps}: it must be 1 to {model.train_timesteps}.")
+    model.scheduler.set_timesteps(num_inference_steps)
+    return model.scheduler.timesteps.tolist()
 
 
 def _denoise(model, latents, timesteps, shifts):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel, UNet2DModel
+from diffusers.utils import logging as diffusers_logging
 from safetensors import SafetensorError
 
 EMBEDDED_FOLDER = Path(__file__).parent / "models"
@@ -94,12 +95,14 @@ def load_model(name, device=None, dtype=torch.float32, revision=None):
 
 def _read(source, revision, dtype):
     """U-Net and DDIM scheduler of a folder or hub id, whose parts lie in subfolders or, as in old models, side by side."""
+    layouts = [("unet", "scheduler"), (None, None)]
+    if isinstance(source, Path):
+        layouts = layouts[:1] if (source / "unet").is_dir() else layouts[1:]
     failure = None
-    for unet_folder, scheduler_folder in (("unet", "scheduler"), (None, None)):
-        where = dict(revision=revision)
+    for unet_folder, scheduler_folder in layouts:
         try:
-            config = UNet2DModel.load_config(source, subfolder=unet_folder, **where)
-            scheduler = DDIMScheduler.from_pretrained(source, subfolder=scheduler_folder, **where)
+            config = UNet2DModel.load_config(source, subfolder=unet_folder, revision=revision)
+            scheduler = DDIMScheduler.from_pretrained(source, subfolder=scheduler_folder, revision=revision)
         except OSError as error:
             failure = failure or error
             continue
@@ -107,30 +110,37 @@ def _read(source, revision, dtype):
         if kind is None:
             known = " and ".join(UNETS)
             raise ValueError(f"{source} holds a {config.get('_class_name')!r}, not a U-Net known here: {known}.")
-        return _read_weights(kind, source, dict(subfolder=unet_folder, torch_dtype=dtype, low_cpu_mem_usage=False, **where)), scheduler
+        options = dict(subfolder=unet_folder, revision=revision, torch_dtype=dtype, low_cpu_mem_usage=False)
+        return _read_weights(kind, source, options), scheduler
     raise OSError(
         f"no diffusers model could be read from {source}: check the path, or the network if it is a hub id "
-        f"({str(failure).splitlines()[0]})"
+        f"({_first_line(failure)})"
     ) from failure
 
 
 def _read_weights(kind, source, options):
-    """Safetensors where there are any, else a .bin that holds nothing but tensors."""
-    folder = Path(source) / (options["subfolder"] or "")
-    has_safetensors = any(folder.glob("*.safetensors"))
+    """Safetensors where there are any, else a .bin that holds nothing but tensors (diffusers reads it weights_only)."""
+    verbosity = diffusers_logging.get_verbosity()
     try:
-        if not folder.is_dir():
-            try:
-                return kind.from_pretrained(source, use_safetensors=True, **options)
-            except OSError:
-                return kind.from_pretrained(source, use_safetensors=False, **options)
-        return kind.from_pretrained(source, use_safetensors=has_safetensors, **options)
+        if isinstance(source, Path):
+            has_safetensors = any((source / (options["subfolder"] or "")).glob("*.safetensors"))
+            return kind.from_pretrained(source, use_safetensors=has_safetensors, **options)
+        diffusers_logging.set_verbosity(diffusers_logging.CRITICAL)  # a hub model without safetensors is no error here
+        try:
+            return kind.from_pretrained(source, use_safetensors=True, **options)
+        except OSError:
+            return kind.from_pretrained(source, use_safetensors=False, **options)
     except (SafetensorError, OSError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise OSError(
-            f"the weights of {source} could not be read: missing, damaged, or a pickle that would run code, which is "
-            f"refused; get the file again, as .safetensors if there is one ({reason})"
+            f"the weights of {source} could not be read ({_first_line(error)}): the file is missing, damaged, or a pickle "
+            "that would run code, which is refused. Get it again, as .safetensors if there is one."
         ) from error
+    finally:
+        diffusers_logging.set_verbosity(verbosity)
+
+
+def _first_line(error):
+    return str(error).strip().splitlines()[0]
 
 
 def _check_weights(folder):
