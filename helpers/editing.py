@@ -78,7 +78,7 @@ def sample(model, latents, edits=None, num_inference_steps=50, progress=False):
 
 
 @torch.no_grad()
-def edit_grid(model, latents, directions, alphas, window=(0.5, 0.8), num_inference_steps=50, batch_size=32, progress=False):
+def edit_grid(model, latents, directions, alphas, window=(0.5, 0.8), num_inference_steps=50, batch_size=16, progress=False):
     """Edit every latent along every direction with every strength.
 
     latents: (pictures, channels, height, width); directions: `Directions`; alphas: strengths in the paper's units.
