@@ -43,15 +43,21 @@ def find_layers(unet):
     Raises ValueError for a model without self-attention.
     """
     modules = dict(unet.named_modules())
-    names = [name for name, module in modules.items() if isinstance(module, Attention) and not module.is_cross_attention]
+    names = [
+        name for name, module in modules.items() if isinstance(module, Attention) and not module.is_cross_attention
+    ]
     order = {"down_blocks": 0, "mid_block": 1, "up_blocks": 2}
     names.sort(key=lambda name: order[name.split(".")[0]])  # stable: keeps the order inside each part
     if not names:
         raise ValueError(f"{type(unet).__name__} has no self-attention layer: there is nothing to decompose.")
     return [
         AttentionLayer(
-            name, PARTS[name.split(".")[0]], _resolution(unet, name), modules[name].to_q.in_features,
-            modules[name].heads, modules[name],
+            name,
+            PARTS[name.split(".")[0]],
+            _resolution(unet, name),
+            modules[name].to_q.in_features,
+            modules[name].heads,
+            modules[name],
         )
         for name in names
     ]
@@ -93,8 +99,13 @@ def head_weights(layer, dtype=torch.float32):
 
     output = module.to_out[0].weight.detach().to(dtype).T.reshape(heads, -1, module.to_out[0].out_features)
     return HeadWeights(
-        columns(module.to_q), columns(module.to_k), columns(module.to_v), output,
-        bias(module.to_q), bias(module.to_k), bias(module.to_v),
+        columns(module.to_q),
+        columns(module.to_k),
+        columns(module.to_v),
+        output,
+        bias(module.to_q),
+        bias(module.to_k),
+        bias(module.to_v),
     )
 
 

@@ -70,4 +70,6 @@ def random_directions(layer, count, seed):
 
 def _check_count(layer, count):
     if not 1 <= count <= layer.channels:
-        raise ValueError(f"count is {count}: {layer.name} has {layer.channels} directions, ask for 1 to {layer.channels}.")
+        raise ValueError(
+            f"count is {count}: {layer.name} has {layer.channels} directions, ask for 1 to {layer.channels}."
+        )

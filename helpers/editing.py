@@ -32,7 +32,9 @@ class Edit:
             raise ValueError(f"direction holds {(~torch.isfinite(self.direction)).sum()} numbers that are not finite.")
         start, end = self.window
         if not 0 <= start < end <= 1:
-            raise ValueError(f"window is {self.window}: it must be (start, end) with 0 <= start < end <= 1, as shares of T.")
+            raise ValueError(
+                f"window is {self.window}: it must be (start, end) with 0 <= start < end <= 1, as shares of T."
+            )
 
 
 def random_latents(model, seeds):
@@ -78,7 +80,9 @@ def sample(model, latents, edits=None, num_inference_steps=50, progress=False):
 
 
 @torch.no_grad()
-def edit_grid(model, latents, directions, alphas, window=(0.5, 0.8), num_inference_steps=50, batch_size=16, progress=False):
+def edit_grid(
+    model, latents, directions, alphas, window=(0.5, 0.8), num_inference_steps=50, batch_size=16, progress=False
+):
     """Edit every latent along every direction with every strength.
 
     latents: (pictures, channels, height, width); directions: `Directions`; alphas: strengths in the paper's units.
@@ -94,7 +98,10 @@ def edit_grid(model, latents, directions, alphas, window=(0.5, 0.8), num_inferen
     start = _denoise(model, latents, shared, [])
     jobs = [(row, None) for row in range(len(latents))] + [
         (row, Edit(vector, float(alpha), directions.layer, window))
-        for vector in directions.vectors for alpha in alphas if alpha != 0 for row in range(len(latents))
+        for vector in directions.vectors
+        for alpha in alphas
+        if alpha != 0
+        for row in range(len(latents))
     ]
     pictures = []
     for first in tqdm(range(0, len(jobs), batch_size), disable=not progress, desc="batches of edits"):
@@ -137,7 +144,9 @@ def _rows_of_edits(edits, batch):
     """One list of edits per row."""
     rows = [None] * batch if edits is None else list(edits)
     if len(rows) != batch:
-        raise ValueError(f"{len(rows)} edits for {batch} latents: give one entry per row, None where nothing is edited.")
+        raise ValueError(
+            f"{len(rows)} edits for {batch} latents: give one entry per row, None where nothing is edited."
+        )
     return [[] if row is None else [row] if isinstance(row, Edit) else list(row) for row in rows]
 
 
@@ -153,6 +162,8 @@ def _shifts(model, rows):
                 shifts[key] = layer, tuple(edit.window), zeros
             layer, _, shift = shifts[key]
             if len(edit.direction) != layer.channels:
-                raise ValueError(f"the direction has {len(edit.direction)} numbers: {edit.layer} needs {layer.channels}.")
+                raise ValueError(
+                    f"the direction has {len(edit.direction)} numbers: {edit.layer} needs {layer.channels}."
+                )
             shift[row, 0] += edit.alpha * edit.direction.to(shift)
     return list(shifts.values())

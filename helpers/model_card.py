@@ -54,16 +54,19 @@ def measure(name, folder):
     candidates = {
         f"{SAMPLES} samples of the model": pictures,
         f"{SAMPLES} fresh drawings (the floor)": fresh,
-        f"fresh drawings at half the resolution": blurred,
+        "fresh drawings at half the resolution": blurred,
         f"fresh drawings whose {first_factor} never changes": WORLDS[name].draw(fixed),
     }
     with torch.no_grad():
         reference = regressor.features(drawings)
-        distances = {label: round(frechet_distance(regressor.features(p), reference), 3) for label, p in candidates.items()}
+        distances = {
+            label: round(frechet_distance(regressor.features(p), reference), 3) for label, p in candidates.items()
+        }
     shares = spread(regressor, pictures, drawings).tolist()
     return {
         "spread": {factor: round(share, 3) for factor, share in zip(regressor.factors, shares)},
-        "frechet_distance": distances, "sampled_on": str(device),
+        "frechet_distance": distances,
+        "sampled_on": str(device),
     }, pictures
 
 
@@ -86,10 +89,11 @@ Load it with `diffusers.DDPMPipeline.from_pretrained` on this folder, or with `h
 
 ## Training
 
-`python -m helpers.train {name}`: {training['steps']} steps of batch {training['batch_size']} on {training['drawings']} drawings
-(seed {training['seed']}), {training['seconds'] / 60:.0f} minutes on {training['device']} beside other work; AdamW, min-SNR-5
-weighting, exponential moving average of the weights, bf16 autocast; last loss {training['losses_per_100_steps'][-1]:.4f}.
-Python {training['python']}, torch {training['torch']}, diffusers {training['diffusers']}. Weights in fp16.
+`python -m helpers.train {name}`: {training["steps"]} steps of batch {training["batch_size"]}, drawn with seed
+{training["seed"]} from {training["drawings"]} drawings; {training["seconds"] / 60:.0f} minutes on {training["device"]}.
+AdamW, min-SNR-5 weighting, exponential moving average of the weights, bf16 autocast.
+Last loss: {training["losses_per_100_steps"][-1]:.4f}.
+Python {training["python"]}, torch {training["torch"]}, diffusers {training["diffusers"]}. Weights in fp16.
 
 ## Uncurated samples, seeds 0 to 63, DDIM with 50 steps
 

@@ -84,7 +84,9 @@ def load_model(name, device=None, dtype=torch.float32, revision=None):
     elif str(name).count("/") == 1 and not str(name).startswith((".", "/", "~")):
         source, revision = str(name), revision or PUBLIC_MODELS.get(name)
         if revision is None:
-            raise ValueError(f"{name!r} has no pinned revision: pass revision= with a commit of that model's repository.")
+            raise ValueError(
+                f"{name!r} has no pinned revision: pass revision= with a commit of that model's repository."
+            )
     else:
         known = ", ".join(embedded_models() + sorted(PUBLIC_MODELS))
         raise ValueError(f"unknown model {name!r}: give one of {known}, a diffusers folder, or a hub id owner/name.")
@@ -94,7 +96,7 @@ def load_model(name, device=None, dtype=torch.float32, revision=None):
 
 
 def _read(source, revision, dtype):
-    """U-Net and DDIM scheduler of a folder or hub id, whose parts lie in subfolders or, as in old models, side by side."""
+    """U-Net and DDIM scheduler of a folder or hub id, which lie in subfolders or, as in old models, side by side."""
     layouts = [("unet", "scheduler"), (None, None)]
     if isinstance(source, Path):
         layouts = layouts[:1] if (source / "unet").is_dir() else layouts[1:]
@@ -132,8 +134,8 @@ def _read_weights(kind, source, options):
             return kind.from_pretrained(source, use_safetensors=False, **options)
     except (SafetensorError, OSError, RuntimeError, ValueError) as error:
         raise OSError(
-            f"the weights of {source} could not be read ({_first_line(error)}): the file is missing, damaged, or a pickle "
-            "that would run code, which is refused. Get it again, as .safetensors if there is one."
+            f"the weights of {source} could not be read ({_first_line(error)}): the file is missing, damaged, or "
+            "a pickle that would run code, which is refused. Get it again, as .safetensors if there is one."
         ) from error
     finally:
         diffusers_logging.set_verbosity(verbosity)

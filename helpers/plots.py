@@ -8,11 +8,21 @@ COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0
 
 def use_style():
     """Set matplotlib's defaults for the rest of the notebook."""
-    plt.rcParams.update({
-        "axes.prop_cycle": plt.cycler(color=COLOURS), "axes.spines.top": False, "axes.spines.right": False,
-        "axes.grid": True, "grid.alpha": 0.3, "figure.dpi": 110, "savefig.bbox": "tight", "font.size": 10,
-        "figure.constrained_layout.use": True, "legend.frameon": False, "image.interpolation": "nearest",
-    })
+    plt.rcParams.update(
+        {
+            "axes.prop_cycle": plt.cycler(color=COLOURS),
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.alpha": 0.3,
+            "figure.dpi": 110,
+            "savefig.bbox": "tight",
+            "font.size": 10,
+            "figure.constrained_layout.use": True,
+            "legend.frameon": False,
+            "image.interpolation": "nearest",
+        }
+    )
 
 
 def picture_grid(pictures, row_labels=None, column_labels=None, tile=0.95):

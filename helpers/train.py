@@ -27,10 +27,15 @@ DENOISER_STEPS = 7_500
 REGRESSOR_STEPS = 5_000
 LEARNING_RATE = 7e-4
 UNET_CONFIG = dict(
-    sample_size=64, in_channels=3, out_channels=3, layers_per_block=1, block_out_channels=(32, 64, 128, 128),
+    sample_size=64,
+    in_channels=3,
+    out_channels=3,
+    layers_per_block=1,
+    block_out_channels=(32, 64, 128, 128),
     down_block_types=("DownBlock2D", "DownBlock2D", "AttnDownBlock2D", "DownBlock2D"),
     up_block_types=("UpBlock2D", "AttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
-    norm_num_groups=16, attention_head_dim=None,
+    norm_num_groups=16,
+    attention_head_dim=None,
 )
 
 
@@ -79,8 +84,13 @@ def training_loop(stage, network, loss_of_batch, steps, state_file, weight_decay
             running = 0.0
         if (step + 1) % 500 == 0 or step + 1 == steps:
             spent = seconds + time.time() - clock
-            state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "done": step + 1,
-                     "losses": losses, "seconds": spent}
+            state = {
+                "network": network.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "done": step + 1,
+                "losses": losses,
+                "seconds": spent,
+            }
             if ema is not None:
                 state["ema"] = ema.state_dict()
             torch.save(state, state_file.with_suffix(".part"))
@@ -135,10 +145,17 @@ def train_denoiser(name, pictures, folder, device):
     DDPMPipeline(ema.half().cpu(), scheduler).save_pretrained(folder)
     weights = (folder / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()
     facts = {
-        "sha256": hashlib.sha256(weights).hexdigest(), "steps": DENOISER_STEPS, "batch_size": BATCH_SIZE, "seed": SEED, "drawings": DRAWINGS, "seconds": round(seconds),
+        "sha256": hashlib.sha256(weights).hexdigest(),
+        "steps": DENOISER_STEPS,
+        "batch_size": BATCH_SIZE,
+        "seed": SEED,
+        "drawings": DRAWINGS,
+        "seconds": round(seconds),
         "device": torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} CPU threads",
-        "losses_per_100_steps": [round(loss, 5) for loss in losses], "python": platform.python_version(),
-        "torch": torch.__version__, "diffusers": diffusers.__version__,
+        "losses_per_100_steps": [round(loss, 5) for loss in losses],
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
     }
     (folder / "training.json").write_text(json.dumps(facts, indent=1) + "\n")
 

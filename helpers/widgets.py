@@ -24,9 +24,10 @@ STATIC_PAGE = Template(Path(__file__).with_name("explorer.html").read_text())
 def explore(model, latents, directions, alphas, names=None, window=(0.5, 0.8), num_inference_steps=50):
     """Compute a grid of edits (directions x strengths x pictures) and return it as an `Explorer`.
 
-    latents: (pictures, channels, height, width); directions: `Directions`; alphas: strengths in ascending order, with 0.
+    latents: (pictures, channels, height, width); directions: `Directions`; alphas: ascending strengths, with 0.
     names: one label per direction; by default its number and eigenvalue.
     """
+
     def edit(direction, alpha, picture):
         chosen = Edit(directions.vectors[direction], float(alpha), directions.layer, window)
         return sample(model, latents[picture : picture + 1], [chosen], num_inference_steps)[0].cpu()
@@ -54,8 +55,9 @@ class Explorer:
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         view = {"version_major": 2, "version_minor": 0, "model_id": self.widget().model_id}
+        counts = f"{len(self.names)} directions, {len(self.alphas)} strengths, {self.frames.shape[2]} pictures"
         return {
-            "text/plain": f"Explorer of {len(self.names)} directions, {len(self.alphas)} strengths, {self.frames.shape[2]} pictures",
+            "text/plain": f"Explorer of {counts}",
             "text/html": self.page(),
             "application/vnd.jupyter.widget-view+json": view,
         }
@@ -65,16 +67,29 @@ class Explorer:
         sheets = [_jpeg_url(_sheet(frames)) for frames in self.frames]
         height, width = self.frames.shape[-2:]
         data = {
-            "names": self.names, "alphas": self.alphas, "zero": self.zero, "pictures": self.frames.shape[2],
-            "height": height, "width": width, "gain": DIFFERENCE_GAIN, "sheets": sheets,
+            "names": self.names,
+            "alphas": self.alphas,
+            "zero": self.zero,
+            "pictures": self.frames.shape[2],
+            "height": height,
+            "width": width,
+            "gain": DIFFERENCE_GAIN,
+            "sheets": sheets,
         }
         text = json.dumps(data).replace("</", "<\\/")
         options = "".join(f'<option value="{i}">{html.escape(name)}</option>' for i, name in enumerate(self.names))
         pictures = "".join(f'<option value="{i}">{i + 1}</option>' for i in range(self.frames.shape[2]))
         marker = hashlib.sha256(f"{self.names}{self.alphas}{tuple(self.frames.shape)}".encode()).hexdigest()[:8]
         return STATIC_PAGE.substitute(
-            marker=marker, data=text, direction_options=options, picture_options=pictures, last=len(self.alphas) - 1,
-            zero=self.zero, first_sheet=sheets[0], names=html.escape(", ".join(self.names)), gain=DIFFERENCE_GAIN,
+            marker=marker,
+            data=text,
+            direction_options=options,
+            picture_options=pictures,
+            last=len(self.alphas) - 1,
+            zero=self.zero,
+            first_sheet=sheets[0],
+            names=html.escape(", ".join(self.names)),
+            gain=DIFFERENCE_GAIN,
         )
 
     def widget(self):
@@ -89,7 +104,11 @@ class Explorer:
         picture = ipywidgets.Dropdown(options=[(str(i + 1), i) for i in range(count)], description="picture")
         step = min(b - a for a, b in zip(self.alphas, self.alphas[1:])) / 4
         alpha = ipywidgets.FloatSlider(
-            value=self.alphas[-1], min=self.alphas[0], max=self.alphas[-1], step=step, description="alpha",
+            value=self.alphas[-1],
+            min=self.alphas[0],
+            max=self.alphas[-1],
+            step=step,
+            description="alpha",
             continuous_update=False,
         )
         view = ipywidgets.HTML()
@@ -115,8 +134,11 @@ class Explorer:
             edited = self.edit(direction, alpha, picture)
         what = f"picture {picture + 1}, direction {self.names[direction]}, alpha {alpha:g}"
         difference = ((edited - original).abs() * DIFFERENCE_GAIN).clamp(0, 1)
-        images = [(original, f"original, picture {picture + 1}"), (edited, f"edit: {what}"),
-                  (difference, f"difference times {DIFFERENCE_GAIN}: {what}")]
+        images = [
+            (original, f"original, picture {picture + 1}"),
+            (edited, f"edit: {what}"),
+            (difference, f"difference times {DIFFERENCE_GAIN}: {what}"),
+        ]
         figures = "".join(
             f'<figure style="margin:0 6px 0 0;flex:1 1 0;max-width:220px"><img alt="{html.escape(label)}" '
             f'src="{_jpeg_url(image)}" style="width:100%;image-rendering:pixelated">'

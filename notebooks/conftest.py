@@ -1,7 +1,7 @@
 """How nbval compares outputs: text exactly, numbers within a tolerance, embedded pictures and versions not at all.
 
-Processors round differently, and fifty denoising steps carry a difference in the last bit into a printed digit. A number
-may therefore differ by 2 % or by two units of its last printed digit. What must hold exactly stands in assertions.
+Processors round differently, and fifty denoising steps carry a difference in the last bit into a printed digit. A
+number may therefore differ by 2 % or by two units of its last printed digit. What must hold exactly is asserted.
 """
 
 import math
@@ -33,7 +33,9 @@ def close(first, second):
     a, b = (float(number.replace("\N{MINUS SIGN}", "-")) for number in (first, second))
     if "." not in first + second and "e" not in first + second and abs(a) < 100:
         return a == b  # counts and labels
-    return math.isclose(a, b, rel_tol=RELATIVE, abs_tol=LAST_DIGITS * 1.0001 * max(last_digit(first), last_digit(second)))
+    return math.isclose(
+        a, b, rel_tol=RELATIVE, abs_tol=LAST_DIGITS * 1.0001 * max(last_digit(first), last_digit(second))
+    )
 
 
 class Output(str):

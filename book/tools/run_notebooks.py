@@ -16,7 +16,9 @@ PICTURES = {"first-edit": ROOT / "book" / "images" / "first-edit.png"}
 def run(path):
     """Execute one notebook; its file changes only when every cell has run."""
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": str(path.parent)}}, record_timing=False).execute()
+    NotebookClient(
+        notebook, timeout=1200, resources={"metadata": {"path": str(path.parent)}}, record_timing=False
+    ).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
     nbformat.write(notebook, path)

@@ -17,7 +17,9 @@ def current_home(root=ROOT):
 def set_home(url, root=ROOT):
     """Replace the address in every file that holds it. Returns the files that changed."""
     if not re.fullmatch(r"(https|file)://\S+", url):
-        raise SystemExit(f"URL is {url!r}: give the repository's address, as in make home URL=https://github.com/OWNER/NAME")
+        raise SystemExit(
+            f"URL is {url!r}: give the repository's address, as in make home URL=https://github.com/OWNER/NAME"
+        )
     old, new = current_home(root), url.removesuffix("/").removesuffix(".git")
     files = [root / name for name in ("_config.yml", "README.md", "CITATION.cff")]
     changed = []

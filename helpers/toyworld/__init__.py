@@ -1,7 +1,7 @@
 """The drawn worlds that the embedded models learned: named factors in, pictures out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import torch
 
@@ -20,7 +20,7 @@ WORLDS = {"toy-faces": World(faces.FACTORS, faces.draw_faces)}
 
 
 def sample_factors(name, count, seed):
-    """Independent, uniform factor values for the world of an embedded model: (count, factors), equal for equal seeds."""
+    """Independent, uniform factor values of a world: (count, factors) in [0, 1], equal for equal seeds."""
     return torch.rand(count, len(WORLDS[name].factors), generator=torch.Generator().manual_seed(seed))
 
 

@@ -44,8 +44,14 @@ def draw_faces(factors, size=64):
     canvas.picture = canvas.picture * (1.08 - 0.16 * canvas.y)
     turn = 2 * f["yaw"] - 1
     place = {
-        "x": canvas.x, "y": canvas.y, "turn": turn, "head_x": 0.05 * turn, "features_x": 0.17 * turn,
-        "half_width": 0.43 + 0.15 * f["face_width"], "eye_y": -0.02, "mouth_y": 0.40,
+        "x": canvas.x,
+        "y": canvas.y,
+        "turn": turn,
+        "head_x": 0.05 * turn,
+        "features_x": 0.17 * turn,
+        "half_width": 0.43 + 0.15 * f["face_width"],
+        "eye_y": -0.02,
+        "mouth_y": 0.40,
         "eye_gap": 0.145 + 0.135 * f["eye_gap"],
     }
     _behind(canvas, f, place, hair, skin, shade)
@@ -108,7 +114,9 @@ def _mouth(canvas, f, p, shade):
     opening = 0.125 * f["mouth_open"] * bow
     across = (y - middle - 0.5 * opening).abs()
     ends = (u.abs() - 1) * half
-    canvas.paint(torch.maximum(across - opening - 0.052 * bow.sqrt() - 0.004, ends), ramp(f["lip_colour"].flatten(), LIPS))
+    canvas.paint(
+        torch.maximum(across - opening - 0.052 * bow.sqrt() - 0.004, ends), ramp(f["lip_colour"].flatten(), LIPS)
+    )
     canvas.paint(torch.maximum(across - opening + 0.004, ends), (0.16, 0.04, 0.06))
     teeth = torch.maximum(y - middle + 0.10 * opening, across - opening + 0.012)
     canvas.paint(torch.maximum(teeth, ends), (0.95, 0.94, 0.90))

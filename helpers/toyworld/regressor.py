@@ -16,7 +16,11 @@ class FactorRegressor(nn.Module):
         self.factors, self.width = list(factors), width
         layers, channels = [], 3
         for scale in (1, 2, 4, 4):
-            layers += [nn.Conv2d(channels, scale * width, 4, stride=2, padding=1), nn.GroupNorm(8, scale * width), nn.SiLU()]
+            layers += [
+                nn.Conv2d(channels, scale * width, 4, stride=2, padding=1),
+                nn.GroupNorm(8, scale * width),
+                nn.SiLU(),
+            ]
             channels = scale * width
         self.trunk = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * 16, features), nn.SiLU())
         self.head = nn.Linear(features, len(self.factors))

@@ -33,7 +33,7 @@ def stroke(x, y, start_x, start_y, end_x, end_y, half_width):
 
 
 class Canvas:
-    """Pictures under construction, (batch, 3, size, size) in [0, 1], drawn at twice the size and averaged at the end."""
+    """Pictures under construction, RGB in [0, 1], drawn at twice their size and averaged at the end."""
 
     supersampling = 2
 
