@@ -79,7 +79,7 @@ class Explorer:
         text = json.dumps(data).replace("</", "<\\/")
         options = "".join(f'<option value="{i}">{html.escape(name)}</option>' for i, name in enumerate(self.names))
         pictures = "".join(f'<option value="{i}">{i + 1}</option>' for i in range(self.frames.shape[2]))
-        marker = hashlib.sha256(f"{self.names}{self.alphas}{tuple(self.frames.shape)}".encode()).hexdigest()[:8]
+        marker = "explorer-" + hashlib.sha256(text.encode()).hexdigest()[:8]
         return STATIC_PAGE.substitute(
             marker=marker,
             data=text,

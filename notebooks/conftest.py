@@ -13,6 +13,7 @@ RELATIVE, LAST_DIGITS = 0.02, 2
 NUMBER = re.compile(r"(?<![\w.])[-+\N{MINUS SIGN}]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")
 NOT_COMPARED = [
     (re.compile(r"data:image/[\w+]+;base64,[A-Za-z0-9+/=]+"), "PICTURE"),
+    (re.compile(r"explorer-[0-9a-f]{8}"), "EXPLORER"),
     (re.compile(r"^Running with .*$", re.M), "VERSIONS"),
     (re.compile(r"\b\d+(?:\.\d+)? (?:ms|s|seconds|minutes)\b"), "TIME"),
 ]

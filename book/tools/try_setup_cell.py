@@ -1,7 +1,7 @@
 """Try the setup cell where a reader pastes it: in a runtime like Colab's, which has torch, numpy and ipywidgets 7.
 
 A virtual environment with those packages and a fresh folder are made; the address in the setup cell is replaced by this
-checkout. The second chapter must then run, and torch, numpy and ipywidgets must be what they were.
+checkout. A chapter and the explorer's check must then run, and torch, numpy and ipywidgets must be what they were.
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 from set_home import ROOT, current_home
 
-CHAPTER = ROOT / "notebooks" / "02-where-attention-sits.ipynb"
+NOTEBOOKS = [ROOT / "notebooks" / "02-where-attention-sits.ipynb", ROOT / "notebooks" / "checks" / "explorer.ipynb"]
 PREINSTALLED = ["torch", "numpy<2.4", "ipywidgets==7.7.1", "ipykernel", "matplotlib", "pillow", "tqdm", "nbclient"]
 KEPT = ["torch", "numpy", "ipywidgets"]
 RUN = """
@@ -40,15 +40,16 @@ def main():
         python = folder / "runtime" / "bin" / "python"
         subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
         before = versions(python)
-        notebook = nbformat.read(CHAPTER, as_version=4)
-        setup = next(cell for cell in notebook.cells if cell.cell_type == "code")
-        address = f"git+{current_home()}@v"
-        start = setup.source.index(address)
-        setup.source = setup.source[:start] + f"git+file://{ROOT}" + setup.source[setup.source.index('"', start) :]
         (folder / "fresh").mkdir()
-        nbformat.write(notebook, folder / "fresh" / CHAPTER.name)
-        print("running", CHAPTER.name, "there ...", flush=True)
-        subprocess.run([python, "-c", RUN, CHAPTER.name], check=True, cwd=folder / "fresh")
+        for path in NOTEBOOKS:
+            notebook = nbformat.read(path, as_version=4)
+            setup = next(cell for cell in notebook.cells if cell.cell_type == "code")
+            address = f"git+{current_home()}@v"
+            start = setup.source.index(address)
+            setup.source = setup.source[:start] + f"git+file://{ROOT}" + setup.source[setup.source.index('"', start) :]
+            nbformat.write(notebook, folder / "fresh" / path.name)
+            print("running", path.name, "there ...", flush=True)
+            subprocess.run([python, "-c", RUN, path.name], check=True, cwd=folder / "fresh")
         after = versions(python)
     added = sorted(set(after) - set(before))
     changed = [name for name in before if after.get(name) != before[name]]
