@@ -62,7 +62,7 @@ def draw_faces(factors, size=64):
     _behind(canvas, f, place, hair, skin, shade)
     _head(canvas, f, place, hair, skin, shade)
     _mouth(canvas, f, place, shade)
-    _eyes(canvas, f, place, hair)
+    _eyes(canvas, f, place, hair, skin)
     _glasses(canvas, f, place)
     canvas.picture = canvas.picture * (1 + 0.42 * (2 * f["light"] - 1) * canvas.x).unsqueeze(1)
     return canvas.finish()
@@ -127,9 +127,10 @@ def _mouth(canvas, f, p, shade):
     canvas.paint(torch.maximum(teeth, ends), (0.95, 0.94, 0.90))
 
 
-def _eyes(canvas, f, p, hair):
+def _eyes(canvas, f, p, hair, skin):
     """Eyes with iris, pupil and a glint; brows above them. The eye on the far side is narrower."""
     x, y = p["x"], p["y"]
+    brow = torch.minimum(0.45 * hair, 0.30 * skin)  # darker than any skin, or fair brows would be invisible on some
     for side in (-1, 1):
         far = 1 - 0.28 * (side * p["turn"]).clamp(min=0)
         eye_x = p["features_x"] + side * p["eye_gap"] * far
@@ -144,7 +145,7 @@ def _eyes(canvas, f, p, hair):
         brow_y = p["eye_y"] - 0.135 - 0.115 * f["brow_height"]
         slope = 0.075 * (2 * f["brow_tilt"] - 1)
         inner_x, outer_x = eye_x - side * 0.095 * far, eye_x + side * 0.105 * far
-        canvas.paint(stroke(x, y, inner_x, brow_y - slope, outer_x, brow_y + slope, 0.026), hair * 0.5)
+        canvas.paint(stroke(x, y, inner_x, brow_y - slope, outer_x, brow_y + slope, 0.028), brow)
 
 
 def _glasses(canvas, f, p):
