@@ -23,13 +23,14 @@ class Directions:
 
 
 def combined_matrix(layer):
-    """C = W_Q W_Q^T + W_K W_K^T + W_V W_V^T (Eq. 20), (d, d) in float64.
+    """C = W_Q W_Q^T + W_K W_K^T + W_V W_V^T (Eq. 20), (d, d) in float64, on the CPU.
 
     PyTorch stores the weight of a projection as (out, in), the transpose of W in Q = Z W: each term is
     `weight.T @ weight`, and the eigenvectors live where the shift is applied, in the space of the tokens.
     """
     weights = [layer.module.to_q.weight, layer.module.to_k.weight, layer.module.to_v.weight]
-    return sum(weight.detach().double().T @ weight.detach().double() for weight in weights)
+    weights = [weight.detach().double().cpu() for weight in weights]
+    return sum(weight.T @ weight for weight in weights)
 
 
 def eigenvectors(matrix):

@@ -71,7 +71,7 @@ def sample(model, latents, edits=None, num_inference_steps=50, progress=False):
 
     latents: (batch, channels, height, width) standard normal, see `random_latents`.
     edits: None, or one entry per row: None, an `Edit`, or a list of edits whose shifts add up.
-    Returns (batch, channels, height, width) in [0, 1] for a model of pictures. Raises ValueError for bad edits.
+    Returns pictures on the CPU, (batch, channels, height, width) in [0, 1]. Raises ValueError for bad edits.
     """
     timesteps = _timesteps(model, num_inference_steps)
     shifts = _shifts(model, _rows_of_edits(edits, len(latents)))
@@ -86,7 +86,7 @@ def edit_grid(
     """Edit every latent along every direction with every strength.
 
     latents: (pictures, channels, height, width); directions: `Directions`; alphas: strengths in the paper's units.
-    Returns (directions, alphas, pictures, channels, height, width) in [0, 1].
+    Returns pictures on the CPU, (directions, alphas, pictures, channels, height, width) in [0, 1].
 
     The steps before the window are the same for all edits of a latent and are computed once, as is alpha = 0; the rest
     goes through the network in batches of `batch_size`.
@@ -137,7 +137,7 @@ def _denoise(model, latents, timesteps, shifts):
 
 
 def _to_pictures(latents):
-    return (latents.float() / 2 + 0.5).clamp(0, 1)
+    return (latents.float() / 2 + 0.5).clamp(0, 1).cpu()
 
 
 def _rows_of_edits(edits, batch):

@@ -42,7 +42,7 @@ def measure(name, folder):
     device = model.device
     parts = []
     for start in range(0, SAMPLES, 32):
-        parts.append(sample(model, random_latents(model, range(start, start + 32))).cpu())
+        parts.append(sample(model, random_latents(model, range(start, start + 32))))
         print(f"sampled {start + 32}/{SAMPLES} pictures", flush=True)
     pictures = torch.cat(parts)
     drawings = draw_dataset(name, REFERENCE_DRAWINGS, seed=10)[0].float() / 255

@@ -30,13 +30,13 @@ def explore(model, latents, directions, alphas, names=None, window=(0.5, 0.8), n
 
     def edit(direction, alpha, picture):
         chosen = Edit(directions.vectors[direction], float(alpha), directions.layer, window)
-        return sample(model, latents[picture : picture + 1], [chosen], num_inference_steps)[0].cpu()
+        return sample(model, latents[picture : picture + 1], [chosen], num_inference_steps)[0]
 
     if names is None:
         values = [None] * len(directions) if directions.values is None else directions.values.tolist()
         names = [f"{i + 1}" if v is None else f"{i + 1} (eigenvalue {v:.2f})" for i, v in enumerate(values)]
     frames = edit_grid(model, latents, directions, alphas, window, num_inference_steps)
-    return Explorer(frames.cpu(), alphas, names, edit)
+    return Explorer(frames, alphas, names, edit)
 
 
 class Explorer:
