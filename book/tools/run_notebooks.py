@@ -9,8 +9,9 @@ import nbformat
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[2]
-#: pictures that prose pages show: name of the figure in a notebook -> file
-PICTURES = {"first-edit": ROOT / "book" / "images" / "first-edit.png"}
+IMAGES = ROOT / "book" / "images"
+#: figures of notebooks that prose pages and the README show, by name; each is kept as IMAGES / NAME.png
+PICTURES = {"first-edit", "attention-over-time", "factor-changes"}
 
 
 def run(path):
@@ -26,8 +27,8 @@ def run(path):
         name = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
         if name in PICTURES:
             png = next(output.data["image/png"] for output in cell.outputs if "image/png" in output.get("data", {}))
-            PICTURES[name].parent.mkdir(exist_ok=True)
-            PICTURES[name].write_bytes(base64.b64decode(png))
+            IMAGES.mkdir(exist_ok=True)
+            (IMAGES / f"{name}.png").write_bytes(base64.b64decode(png))
 
 
 def main():
