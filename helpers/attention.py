@@ -110,7 +110,7 @@ def head_weights(layer, dtype=torch.float32):
 
 
 def attention_maps(tokens, weights):
-    """A = softmax(Q K^T / sqrt(d_h)) for each head (Eq. 1-2): tokens (..., N, d) -> (..., heads, N, N)."""
+    """A = softmax(Q K^T / sqrt(d_h)) for each head (the paper's Eq. 1-2): tokens (..., N, d) -> (..., heads, N, N)."""
     tokens = tokens.unsqueeze(-3)
     query = tokens @ weights.query + weights.query_bias.unsqueeze(-2)
     key = tokens @ weights.key + weights.key_bias.unsqueeze(-2)

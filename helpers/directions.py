@@ -1,4 +1,4 @@
-"""Editing directions: eigenvectors of the projection weights of one self-attention layer."""
+"""Editing directions: eigenvectors of a matrix made of the projections of one self-attention layer."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Directions:
 
 
 def combined_matrix(layer):
-    """C = W_Q W_Q^T + W_K W_K^T + W_V W_V^T (Eq. 20), (d, d) in float64, on the CPU.
+    """C = W_Q W_Q^T + W_K W_K^T + W_V W_V^T (the paper's Eq. 20), (d, d) in float64, on the CPU.
 
     PyTorch stores the weight of a projection as (out, in), the transpose of W in Q = Z W: each term is
     `weight.T @ weight`, and the eigenvectors live where the shift is applied, in the space of the tokens.
@@ -48,13 +48,13 @@ def eigenvectors(matrix):
 
 
 def find_directions(layer, count=None):
-    """The first `count` eigenvectors of C for a layer (Eq. 19-20), strongest first; all of them when count is None.
+    """The first `count` eigenvectors of C (the paper's Eq. 19-20), strongest first; all of them when count is None.
 
     Raises ValueError when count is not between 1 and the layer's width d.
     """
     count = layer.channels if count is None else count
     _check_count(layer, count)
-    values, vectors = eigenvectors(combined_matrix(layer).float())  # single precision: half the time, 1e-4 is plenty
+    values, vectors = eigenvectors(combined_matrix(layer).float())  # single precision is enough, and faster
     return Directions(vectors[:count], values[:count], layer.name, "paper")
 
 

@@ -45,7 +45,7 @@ def random_latents(model, seeds):
 
 @contextmanager
 def shifted_tokens(layer, shift):
-    """Inside this context, the inputs of `to_q`, `to_k` and `to_v` of a layer are Z + shift (Eq. 3).
+    """Inside this context, the inputs of `to_q`, `to_k` and `to_v` of a layer are Z + shift (the paper's Eq. 3).
 
     layer: `AttentionLayer`; shift: broadcasts to (batch, N, d). The hooks are gone afterwards, also after an exception.
     Raises ValueError when the layer's projections were fused into one, or for a shift of the wrong width.
@@ -67,7 +67,7 @@ def shifted_tokens(layer, shift):
 
 @torch.no_grad()
 def sample(model, latents, edits=None, num_inference_steps=50, progress=False):
-    """Run DDIM (Song et al. 2021, eta = 0) from latents at t = T to pictures.
+    """Run DDIM (Song et al. 2021, eta = 0) from Gaussian latents to pictures.
 
     latents: (batch, channels, height, width) standard normal, see `random_latents`.
     edits: None, or one entry per row: None, an `Edit`, or a list of edits whose shifts add up.
@@ -94,8 +94,6 @@ def edit_grid(
     if not len(alphas):
         raise ValueError("alphas is empty: give at least one strength.")
     timesteps = _timesteps(model, num_inference_steps)
-    shared = [t for t in timesteps if t >= window[1] * model.train_timesteps]
-    start = _denoise(model, latents, shared, [])
     jobs = [(row, None) for row in range(len(latents))] + [
         (row, Edit(vector, float(alpha), directions.layer, window))
         for vector in directions.vectors
@@ -103,6 +101,9 @@ def edit_grid(
         if alpha != 0
         for row in range(len(latents))
     ]
+    _shifts(model, [[edit] for _, edit in jobs if edit is not None])  # refuses bad edits before any work is done
+    shared = [t for t in timesteps if t >= window[1] * model.train_timesteps]
+    start = torch.cat([_denoise(model, part, shared, []) for part in latents.split(batch_size)])
     pictures = []
     for first in tqdm(range(0, len(jobs), batch_size), disable=not progress, desc="batches of edits"):
         rows, edits = zip(*jobs[first : first + batch_size], strict=True)
@@ -126,14 +127,22 @@ def _timesteps(model, num_inference_steps):
 
 def _denoise(model, latents, timesteps, shifts):
     """DDIM over the given timesteps, each step with those shifts whose window holds it."""
+    inputs = {name: _for_every_row(name, value, len(latents)) for name, value in model.unet_inputs.items()}
     for timestep in timesteps:
         with ExitStack() as stack:
             for layer, (start, end), shift in shifts:
                 if start * model.train_timesteps < timestep < end * model.train_timesteps:
                     stack.enter_context(shifted_tokens(layer, shift))
-            noise = model.unet(latents, timestep, **model.unet_inputs).sample
+            noise = model.unet(latents, timestep, **inputs).sample
         latents = model.scheduler.step(noise, timestep, latents, eta=0.0).prev_sample
     return latents
+
+
+def _for_every_row(name, value, batch):
+    """Repeat an input of the U-Net that holds one row for every row of the batch."""
+    if len(value) not in (1, batch):
+        raise ValueError(f"unet_inputs[{name!r}] holds {len(value)} rows for {batch} latents: give one row, for all.")
+    return value.expand(batch, *value.shape[1:])
 
 
 def _to_pictures(latents):
@@ -142,6 +151,8 @@ def _to_pictures(latents):
 
 def _rows_of_edits(edits, batch):
     """One list of edits per row."""
+    if isinstance(edits, Edit):
+        raise ValueError("edits is a single Edit: give a list with one entry per row of the latents.")
     rows = [None] * batch if edits is None else list(edits)
     if len(rows) != batch:
         raise ValueError(

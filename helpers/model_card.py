@@ -42,8 +42,8 @@ def measure(name, folder):
     device = model.device
     parts = []
     for start in range(0, SAMPLES, 32):
-        parts.append(sample(model, random_latents(model, range(start, start + 32))))
-        print(f"sampled {start + 32}/{SAMPLES} pictures", flush=True)
+        print(f"sampling pictures {start + 1} to {start + 32} of {SAMPLES}", flush=True)
+        parts.append(sample(model, random_latents(model, range(start, start + 32)), progress=True))
     pictures = torch.cat(parts)
     drawings = draw_dataset(name, REFERENCE_DRAWINGS, seed=10)[0].float() / 255
     fresh = draw_dataset(name, SAMPLES, seed=11)[0].float() / 255

@@ -25,7 +25,8 @@ class DiffusionModel:
 
     unet: `UNet2DModel` or `UNet2DConditionModel`, in eval mode, without gradients
     scheduler: `DDIMScheduler` with the betas that the model was trained with
-    unet_inputs: further inputs of every network pass, such as `encoder_hidden_states` of a conditional U-Net
+    unet_inputs: further inputs of every network pass, such as `encoder_hidden_states` of a conditional U-Net;
+        one row, used for every latent
     """
 
     name: str
@@ -84,14 +85,12 @@ def load_model(name, device=None, dtype=torch.float32, revision=None):
     elif str(name).count("/") == 1 and not str(name).startswith((".", "/", "~")):
         source, revision = str(name), revision or PUBLIC_MODELS.get(name)
         if revision is None:
-            raise ValueError(
-                f"{name!r} has no pinned revision: pass revision= with a commit of that model's repository."
-            )
+            raise ValueError(f"{name!r} is no folder here; if it is a hub id, pass revision= with a commit of it.")
     else:
         known = ", ".join(embedded_models() + sorted(PUBLIC_MODELS))
         raise ValueError(f"unknown model {name!r}: give one of {known}, a diffusers folder, or a hub id owner/name.")
     unet, scheduler = _read(source, revision, dtype)
-    unet = unet.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # a sixth faster than NCHW
+    unet = unet.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
     return DiffusionModel(str(name), unet, scheduler, revision)
 
 
@@ -113,6 +112,7 @@ def _read(source, revision, dtype):
             known = " and ".join(UNETS)
             raise ValueError(f"{source} holds a {config.get('_class_name')!r}, not a U-Net known here: {known}.")
         options = dict(subfolder=unet_folder, revision=revision, torch_dtype=dtype, low_cpu_mem_usage=False)
+        options["output_loading_info"] = True
         return _read_weights(kind, source, options), scheduler
     raise OSError(
         f"no diffusers model could be read from {source}: check the path, or the network if it is a hub id "
@@ -126,12 +126,16 @@ def _read_weights(kind, source, options):
     try:
         if isinstance(source, Path):
             has_safetensors = any((source / (options["subfolder"] or "")).glob("*.safetensors"))
-            return kind.from_pretrained(source, use_safetensors=has_safetensors, **options)
-        diffusers_logging.set_verbosity(diffusers_logging.CRITICAL)  # a hub model without safetensors is no error here
-        try:
-            return kind.from_pretrained(source, use_safetensors=True, **options)
-        except OSError:
-            return kind.from_pretrained(source, use_safetensors=False, **options)
+            unet, report = kind.from_pretrained(source, use_safetensors=has_safetensors, **options)
+        else:
+            diffusers_logging.set_verbosity(diffusers_logging.CRITICAL)  # a hub model without safetensors is no error
+            try:
+                unet, report = kind.from_pretrained(source, use_safetensors=True, **options)
+            except OSError:
+                unet, report = kind.from_pretrained(source, use_safetensors=False, **options)
+        if report["missing_keys"]:  # diffusers would leave them random
+            raise OSError(f"{len(report['missing_keys'])} weights are not in the file")
+        return unet
     except (SafetensorError, OSError, RuntimeError, ValueError) as error:
         raise OSError(
             f"the weights of {source} could not be read ({_first_line(error)}): the file is missing, damaged, or "
@@ -142,7 +146,7 @@ def _read_weights(kind, source, options):
 
 
 def _first_line(error):
-    return str(error).strip().splitlines()[0]
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _check_weights(folder):

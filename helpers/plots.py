@@ -34,7 +34,8 @@ def picture_grid(pictures, row_labels=None, column_labels=None, tile=0.95):
     if pictures.ndim != 5:
         raise ValueError(f"pictures has shape {tuple(pictures.shape)}: it must be (rows, columns, 3, height, width).")
     rows, columns = pictures.shape[:2]
-    figure, axes = plt.subplots(rows, columns, figsize=(tile * columns + 0.9, tile * rows + 0.3), squeeze=False)
+    size = (tile * columns + 0.9, tile * rows + 0.3)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.0, hspace=0.0)
     images = pictures.detach().float().cpu().clamp(0, 1).permute(0, 1, 3, 4, 2).numpy()
     for row in range(rows):

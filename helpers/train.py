@@ -9,17 +9,16 @@ import hashlib
 import json
 import platform
 import time
-from pathlib import Path
 
 import diffusers
 import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
 from helpers import model_card
+from helpers.models import EMBEDDED_FOLDER
 from helpers.toyworld import WORLDS, draw_dataset
 from helpers.toyworld.regressor import FactorRegressor, r2_score, read_factors
 
-MODELS = Path(__file__).parent / "models"
 SEED = 0
 DRAWINGS = 20_000
 BATCH_SIZE = 16
@@ -100,6 +99,7 @@ def training_loop(stage, network, loss_of_batch, steps, state_file, weight_decay
 
 def train_regressor(name, pictures, factors, folder, device):
     """Train the factor regressor on drawings and save it with the R2 of every factor on drawings it has not seen."""
+    torch.manual_seed(SEED)
     regressor = FactorRegressor(WORLDS[name].factors).to(device)
 
     def loss_of_batch(generator):
@@ -117,7 +117,7 @@ def train_regressor(name, pictures, factors, folder, device):
     print("R2 on unseen drawings:", r2, flush=True)
 
 
-def train_denoiser(name, pictures, folder, device):
+def train_denoiser(pictures, folder, device):
     """Train the U-Net to predict the noise and save it, averaged over steps, as a DDPMPipeline in fp16."""
     torch.manual_seed(SEED)
     unet, ema = UNet2DModel(**UNET_CONFIG).to(device), UNet2DModel(**UNET_CONFIG).to(device)
@@ -165,13 +165,15 @@ def main():
     parser.add_argument("name", choices=sorted(WORLDS), help="which embedded model to train")
     name = parser.parse_args().name
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    folder = MODELS / name
+    folder = EMBEDDED_FOLDER / name
     folder.mkdir(parents=True, exist_ok=True)
     print(f"drawing {DRAWINGS} pictures for {name}; training on {device}; writing to {folder}", flush=True)
     pictures, factors = draw_dataset(name, DRAWINGS, seed=SEED)
-    if not (folder / "regressor.safetensors").exists():
+    if (folder / "regressor.safetensors").exists():
+        print("regressor.safetensors is there already and is kept; delete it to train it again", flush=True)
+    else:
         train_regressor(name, pictures, factors, folder, device)
-    train_denoiser(name, pictures, folder, device)
+    train_denoiser(pictures, folder, device)
     model_card.write(name, folder)
     print(f"done: {folder / 'README.md'} describes the model; delete the *_state.pt files when you are content")
 

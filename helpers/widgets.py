@@ -47,8 +47,10 @@ class Explorer:
     """
 
     def __init__(self, frames, alphas, names, edit):
-        if frames.shape[:2] != (len(names), len(alphas)) or 0 not in alphas or sorted(alphas) != list(alphas):
-            raise ValueError("frames must be (names, alphas, pictures, 3, height, width), alphas ascending and with 0.")
+        if frames.shape[:2] != (len(names), len(alphas)):
+            raise ValueError(f"frames has shape {tuple(frames.shape)}: it must be (names, alphas, pictures, 3, h, w).")
+        if len(alphas) < 2 or 0 not in alphas or sorted(set(alphas)) != list(alphas):
+            raise ValueError(f"alphas is {list(alphas)}: give ascending strengths, at least two, one of them 0.")
         self.frames, self.alphas, self.names, self.edit = frames, [float(a) for a in alphas], list(names), edit
         self.zero = self.alphas.index(0.0)
         self._widget = None
@@ -76,7 +78,7 @@ class Explorer:
             "gain": DIFFERENCE_GAIN,
             "sheets": sheets,
         }
-        text = json.dumps(data).replace("</", "<\\/")
+        text = json.dumps(data).replace("<", "\\u003c")
         options = "".join(f'<option value="{i}">{html.escape(name)}</option>' for i, name in enumerate(self.names))
         pictures = "".join(f'<option value="{i}">{i + 1}</option>' for i in range(self.frames.shape[2]))
         marker = "explorer-" + hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -86,7 +88,6 @@ class Explorer:
             direction_options=options,
             picture_options=pictures,
             last=len(self.alphas) - 1,
-            zero=self.zero,
             first_sheet=sheets[0],
             names=html.escape(", ".join(self.names)),
             gain=DIFFERENCE_GAIN,
@@ -117,7 +118,7 @@ class Explorer:
             try:
                 view.value = self._triptych(direction.value, alpha.value, picture.value)
             except Exception as error:  # a widget has no other place for it
-                view.value = f"<p role='alert'>{html.escape(str(error).splitlines()[0])}</p>"
+                view.value = f"<p role='alert'>{html.escape((str(error) or type(error).__name__).splitlines()[0])}</p>"
 
         for control in (direction, picture, alpha):
             control.observe(show, "value")
@@ -156,5 +157,5 @@ def _sheet(frames):
 def _jpeg_url(picture):
     pixels = (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=88, subsampling=0)
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=95, subsampling=0)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -61,7 +61,7 @@ def draw_faces(factors, size=64):
     }
     _behind(canvas, f, place, hair, skin, shade)
     _head(canvas, f, place, hair, skin, shade)
-    _mouth(canvas, f, place, shade)
+    _mouth(canvas, f, place)
     _eyes(canvas, f, place, hair, skin)
     _glasses(canvas, f, place)
     canvas.picture = canvas.picture * (1 + 0.42 * (2 * f["light"] - 1) * canvas.x).unsqueeze(1)
@@ -109,7 +109,7 @@ def _head(canvas, f, p, hair, skin, shade):
     canvas.paint(torch.maximum(skull, hairline), hair)
 
 
-def _mouth(canvas, f, p, shade):
+def _mouth(canvas, f, p):
     """Lips along a parabola; an opening between them that shows teeth."""
     x, y, half = p["x"], p["y"], 0.215
     u = ((x - p["features_x"]) / half).clamp(-1.2, 1.2)

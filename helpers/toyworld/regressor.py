@@ -11,7 +11,7 @@ from torch import nn
 class FactorRegressor(nn.Module):
     """Four strided convolutions and two linear layers: (batch, 3, 64, 64) in [0, 1] -> (batch, number of factors)."""
 
-    def __init__(self, factors, width=32, features=64):
+    def __init__(self, factors, width=32):
         super().__init__()
         self.factors, self.width = list(factors), width
         layers, channels = [], 3
@@ -22,8 +22,8 @@ class FactorRegressor(nn.Module):
                 nn.SiLU(),
             ]
             channels = scale * width
-        self.trunk = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * 16, features), nn.SiLU())
-        self.head = nn.Linear(features, len(self.factors))
+        self.trunk = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * 16, 64), nn.SiLU())
+        self.head = nn.Linear(64, len(self.factors))
 
     def features(self, pictures):
         """The 64 numbers per picture before the last layer; Frechet distances are computed on them."""
