@@ -123,15 +123,15 @@ def _read(source, revision, dtype):
 def _read_weights(kind, source, options):
     """Safetensors where there are any, else a .bin that holds nothing but tensors (diffusers reads it weights_only)."""
     verbosity = diffusers_logging.get_verbosity()
+    diffusers_logging.set_verbosity(diffusers_logging.CRITICAL)  # what goes wrong is raised below, in one line
     try:
         if isinstance(source, Path):
             has_safetensors = any((source / (options["subfolder"] or "")).glob("*.safetensors"))
             unet, report = kind.from_pretrained(source, use_safetensors=has_safetensors, **options)
         else:
-            diffusers_logging.set_verbosity(diffusers_logging.CRITICAL)  # a hub model without safetensors is no error
             try:
                 unet, report = kind.from_pretrained(source, use_safetensors=True, **options)
-            except OSError:
+            except OSError:  # old hub models have none
                 unet, report = kind.from_pretrained(source, use_safetensors=False, **options)
         if report["missing_keys"]:  # diffusers would leave them random
             raise OSError(f"{len(report['missing_keys'])} weights are not in the file")
