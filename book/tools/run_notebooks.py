@@ -1,17 +1,36 @@
 """Run notebooks in place and keep their outputs: `make notebooks`, or `make notebooks ONLY=notebooks/01-*.ipynb`."""
 
 import base64
+import io
 import sys
 import time
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "book" / "images"
 #: figures of notebooks that prose pages and the README show, by name; each is kept as IMAGES / NAME.png
 PICTURES = {"first-edit", "attention-over-time", "factor-changes"}
+
+
+def shrink(png):
+    """A large PNG (base64) with a palette of 256 colours: a third of the size, for pages that load fast."""
+    if len(png) < 130_000:
+        return png
+    small = io.BytesIO()
+    picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
+    picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=2).save(small, "PNG", optimize=True)
+    return base64.b64encode(small.getvalue()).decode()
+
+
+def shrink_pictures(notebook):
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                output.data["image/png"] = shrink(output.data["image/png"])
 
 
 def run(path):
@@ -22,6 +41,7 @@ def run(path):
     ).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+    shrink_pictures(notebook)
     nbformat.write(notebook, path)
     for cell in notebook.cells:
         name = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
