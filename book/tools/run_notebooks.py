@@ -17,8 +17,8 @@ PICTURES = {"first-edit", "attention-over-time", "factor-changes"}
 
 
 def shrink(png):
-    """A large PNG (base64) with a palette of 256 colours: a third of the size, for pages that load fast."""
-    if len(png) < 130_000:
+    """A very large PNG (base64) with a palette of 256 colours: a third of the size, for pages that load fast."""
+    if len(png) < 400_000:
         return png
     small = io.BytesIO()
     picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
