@@ -122,3 +122,18 @@ def attention_output(tokens, weights):
     value = tokens.unsqueeze(-3) @ weights.value + weights.value_bias.unsqueeze(-2)
     mixed = attention_maps(tokens, weights) @ value
     return mixed.transpose(-3, -2).flatten(-2)
+
+
+def attention_response(tokens, weights, queries=slice(None)):
+    """Derivative of the attention output for a shift that all tokens share: dAttn_i = alpha n^T B_i, per head.
+
+    B_i = W_Q Gamma_i / sqrt(d_h) + W_V, where Gamma_i is the covariance of keys with values under the attention of
+    query i: Gamma_i = sum_j a_ij k_j v_j^T - (sum_j a_ij k_j)(sum_j a_ij v_j)^T.
+
+    tokens: (N, d) of one picture; queries: which of the N positions. Returns (heads, positions, d, d_h).
+    """
+    key, value = tokens @ weights.key, tokens @ weights.value  # biases drop out of a covariance
+    maps = attention_maps(tokens, weights)[:, queries]
+    products = (maps.unsqueeze(-1) * key.unsqueeze(-3)).mT @ value.unsqueeze(-3)
+    gamma = products - (maps @ key).unsqueeze(-1) * (maps @ value).unsqueeze(-2)
+    return weights.query.unsqueeze(-3) @ gamma / key.shape[-1] ** 0.5 + weights.value.unsqueeze(-3)

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 import torch
 
+from helpers.attention import attention_response, head_weights
+
+METHODS = ("paper", "refined", "exact")
+
 
 @dataclass(frozen=True)
 class Directions:
@@ -47,15 +51,70 @@ def eigenvectors(matrix):
     return values, rows * rows.gather(1, largest).sign()
 
 
-def find_directions(layer, count=None):
-    """The first `count` eigenvectors of C (the paper's Eq. 19-20), strongest first; all of them when count is None.
+def refined_matrix(layer, covariance=None, output_projection=True):
+    """C_refined = R R^T with R = (I + W_Q W_K^T Sigma / sqrt(d_h)) W_V W_O summed over heads; (d, d), float64, CPU.
 
-    Raises ValueError when count is not between 1 and the layer's width d.
+    The mean squared change of the attention output per unit alpha^2 is n^T S n, see `sensitivity_matrix`; R R^T is
+    what S becomes when attention is uniform and tokens have the covariance Sigma, (d, d): the identity when None, so
+    that no picture is needed. Without output_projection the change is taken before W_O, head by head.
+    """
+    weights = head_weights(layer, torch.float64)
+    scores = weights.query @ weights.key.mT / weights.key.shape[-1] ** 0.5
+    if covariance is not None:
+        scores = scores @ covariance.to(scores)
+    response = weights.value + scores @ weights.value
+    return _squared(response.unsqueeze(1), weights, output_projection).cpu()
+
+
+def sensitivity_matrix(layer, tokens, output_projection=True):
+    """S = mean over tokens of B_i B_i^T: n^T S n is the mean squared change of the output per unit alpha^2, exactly.
+
+    To first order in alpha; B_i is `attention_response`, times W_O and summed over heads with output_projection.
+    tokens: (pictures, N, d) entering the layer's projections. Returns (d, d) in float64, on the CPU.
+    Raises ValueError for tokens of another shape.
+    """
+    if tokens.ndim != 3 or tokens.shape[-1] != layer.channels:
+        raise ValueError(
+            f"tokens have shape {tuple(tokens.shape)}: {layer.name} needs (pictures, N, {layer.channels})."
+        )
+    weights = head_weights(layer, torch.float64)
+    total = torch.zeros(layer.channels, layer.channels, dtype=torch.float64)
+    for picture in tokens.to(weights.query):
+        for first in range(0, len(picture), 64):  # a few queries at a time, to spare memory
+            response = attention_response(picture, weights, slice(first, first + 64))
+            total += _squared(response, weights, output_projection).cpu()
+    return total / tokens.shape[:2].numel()
+
+
+def _squared(response, weights, output_projection):
+    """Sum of B B^T over heads and positions; response: (heads, positions, d, d_h)."""
+    if output_projection:
+        response = (response @ weights.output.unsqueeze(1)).sum(0, keepdim=True)
+    columns = response.movedim(2, 0).flatten(1)
+    return columns @ columns.T
+
+
+def find_directions(layer, count=None, method="paper", tokens=None):
+    """The first `count` editing directions of a layer, strongest first; all of them when count is None.
+
+    method: "paper" for eigenvectors of `combined_matrix` (the paper's Eq. 19-20), "refined" of `refined_matrix`,
+    "exact" of `sensitivity_matrix`, which needs tokens (pictures, N, d); the other two need nothing but weights.
+    Raises ValueError for an unknown method, or a count that is not between 1 and the layer's width d.
     """
     count = layer.channels if count is None else count
     _check_count(layer, count)
-    values, vectors = eigenvectors(combined_matrix(layer).float())  # single precision is enough, and faster
-    return Directions(vectors[:count], values[:count], layer.name, "paper")
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}: choose one of {', '.join(METHODS)}.")
+    if (method == "exact") != (tokens is not None):
+        raise ValueError(
+            f"method {method!r} with{'' if tokens is not None else 'out'} tokens: 'exact', alone, needs them."
+        )
+    if method == "exact":
+        matrix = sensitivity_matrix(layer, tokens)
+    else:
+        matrix = combined_matrix(layer) if method == "paper" else refined_matrix(layer)
+    values, vectors = eigenvectors(matrix.float())  # single precision is enough, and faster
+    return Directions(vectors[:count], values[:count], layer.name, method)
 
 
 def random_directions(layer, count, seed):
