@@ -1,4 +1,4 @@
-"""Record the moments of the tokens that enter attention layers, timestep by timestep, and say how white they are."""
+"""Record the tokens that enter attention layers, or their moments timestep by timestep, and say how white they are."""
 
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,6 +40,26 @@ def token_moments(tokens):
     centres = tokens.mean(dim=1)
     within = second - centres.T @ centres / len(tokens)
     return TokenMoments(len(tokens), centres.mean(dim=0).cpu(), second.cpu(), within.cpu())
+
+
+@contextmanager
+def record_tokens(layers):
+    """Keep the tokens of the last pass inside this context: yields {layer name: (pictures, N, d)}, empty before a pass.
+
+    layers: `AttentionLayer`s. The hooks are gone afterwards, also after an exception.
+    """
+    tokens, handles = {}, []
+
+    def keep(name):
+        return lambda _, inputs: tokens.update({name: inputs[0].detach()})
+
+    try:
+        for layer in layers:
+            handles.append(layer.module.to_q.register_forward_pre_hook(keep(layer.name)))
+        yield tokens
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 @contextmanager
