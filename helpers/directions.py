@@ -71,12 +71,14 @@ def sensitivity_matrix(layer, tokens, output_projection=True):
 
     To first order in alpha; B_i is `attention_response`, times W_O and summed over heads with output_projection.
     tokens: (pictures, N, d) entering the layer's projections. Returns (d, d) in float64, on the CPU.
-    Raises ValueError for tokens of another shape.
+    Raises ValueError for tokens of another shape, or that are not finite.
     """
     if tokens.ndim != 3 or tokens.shape[-1] != layer.channels:
         raise ValueError(
             f"tokens have shape {tuple(tokens.shape)}: {layer.name} needs (pictures, N, {layer.channels})."
         )
+    if not torch.isfinite(tokens).all():
+        raise ValueError(f"tokens hold {(~torch.isfinite(tokens)).sum()} numbers that are not finite.")
     weights = head_weights(layer, torch.float64)
     total = torch.zeros(layer.channels, layer.channels, dtype=torch.float64)
     for picture in tokens.to(weights.query):
@@ -105,10 +107,10 @@ def find_directions(layer, count=None, method="paper", tokens=None):
     _check_count(layer, count)
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}: choose one of {', '.join(METHODS)}.")
-    if (method == "exact") != (tokens is not None):
-        raise ValueError(
-            f"method {method!r} with{'' if tokens is not None else 'out'} tokens: 'exact', alone, needs them."
-        )
+    if method == "exact" and tokens is None:
+        raise ValueError("method 'exact' needs tokens=: record them with helpers.whitening.record_tokens.")
+    if method != "exact" and tokens is not None:
+        raise ValueError(f"method {method!r} was given tokens: it uses weights only, leave them out.")
     if method == "exact":
         matrix = sensitivity_matrix(layer, tokens)
     else:
