@@ -9,19 +9,27 @@ from tqdm.auto import tqdm
 
 from helpers.attention import get_layer
 
+SITES = ("projections", "residual")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Edit:
-    """Add alpha * direction to every token entering the projections of a layer while window[0] T < t < window[1] T.
+    """Add alpha * direction to the tokens of a self-attention layer while window[0] T < t < window[1] T.
 
     direction: (d,), of unit length when alpha is to be in the paper's units; layer: name of a self-attention layer.
-    Raises ValueError for an alpha that is not finite, a direction that is not a finite vector, or an empty window.
+    mask: None for all tokens, or (side, side) weights in [0, 1] over the token grid, for a local edit.
+    site: "projections" shifts what enters `to_q`, `to_k` and `to_v` (the paper's Z); "residual" shifts the feature map
+    before the layer's norm, so that the shift also goes straight through (`UNet2DModel` only).
+    Raises ValueError for an alpha that is not finite, a direction that is not a finite vector, an empty window, a mask
+    of another shape or range, or an unknown site.
     """
 
     direction: torch.Tensor
     alpha: float
     layer: str
     window: tuple = (0.5, 0.8)
+    mask: torch.Tensor | None = None
+    site: str = "projections"
 
     def __post_init__(self):
         if not math.isfinite(self.alpha):
@@ -35,6 +43,12 @@ class Edit:
             raise ValueError(
                 f"window is {self.window}: it must be (start, end) with 0 <= start < end <= 1, as shares of T."
             )
+        if self.site not in SITES:
+            raise ValueError(f"site is {self.site!r}: it must be one of {', '.join(SITES)}.")
+        if self.mask is not None and (self.mask.ndim != 2 or not ((self.mask >= 0) & (self.mask <= 1)).all()):
+            raise ValueError(
+                f"mask has shape {tuple(self.mask.shape)}: it must be (side, side), with values in [0, 1]."
+            )
 
 
 def random_latents(model, seeds):
@@ -44,21 +58,37 @@ def random_latents(model, seeds):
 
 
 @contextmanager
-def shifted_tokens(layer, shift):
+def shifted_tokens(layer, shift, site="projections"):
     """Inside this context, the inputs of `to_q`, `to_k` and `to_v` of a layer are Z + shift (the paper's Eq. 3).
 
-    layer: `AttentionLayer`; shift: broadcasts to (batch, N, d). The hooks are gone afterwards, also after an exception.
-    Raises ValueError when the layer's projections were fused into one, or for a shift of the wrong width.
+    layer: `AttentionLayer`; shift: broadcasts to (batch, N, d). With site "residual" the shift is added to the feature
+    map before the layer's norm instead. Contexts may be nested: their shifts add up. The hooks are gone afterwards,
+    also after an exception.
+    Raises ValueError when the layer's projections were fused into one, for a shift of the wrong width, or where a
+    layer's residual stream is out of its own reach.
     """
     module = layer.module
-    if getattr(module, "fused_projections", False):
+    if site == "projections" and getattr(module, "fused_projections", False):
         raise ValueError(f"the projections of {layer.name} are fused: call unet.unfuse_qkv_projections() first.")
+    if site == "residual" and module.group_norm is None:
+        raise ValueError(f"{layer.name} has no norm of its own: use site 'projections' for this model.")
     if shift.shape[-1] != layer.channels:
         raise ValueError(f"the direction has {shift.shape[-1]} numbers: {layer.name} needs {layer.channels}.")
+
+    def shift_tokens(_, inputs):
+        return (inputs[0] + shift, *inputs[1:])
+
+    def shift_feature_map(_, inputs):
+        tokens = inputs[0].flatten(2).mT + shift
+        return (tokens.mT.unflatten(2, inputs[0].shape[2:]), *inputs[1:])
+
     handles = []
     try:
-        for projection in (module.to_q, module.to_k, module.to_v):
-            handles.append(projection.register_forward_pre_hook(lambda _, inputs: (inputs[0] + shift, *inputs[1:])))
+        if site == "residual":
+            handles.append(module.register_forward_pre_hook(shift_feature_map))
+        else:
+            for projection in (module.to_q, module.to_k, module.to_v):
+                handles.append(projection.register_forward_pre_hook(shift_tokens))
         yield
     finally:
         for handle in handles:
@@ -73,51 +103,14 @@ def sample(model, latents, edits=None, num_inference_steps=50, progress=False):
     edits: None, or one entry per row: None, an `Edit`, or a list of edits whose shifts add up.
     Returns pictures on the CPU, (batch, channels, height, width) in [0, 1]. Raises ValueError for bad edits.
     """
-    timesteps = _timesteps(model, num_inference_steps)
-    shifts = _shifts(model, _rows_of_edits(edits, len(latents)))
-    with tqdm(timesteps, disable=not progress, desc="denoising") as bar:
-        return _to_pictures(_denoise(model, latents, bar, shifts))
+    shifts = collect_shifts(model, _rows_of_edits(edits, len(latents)))
+    with model.lock:
+        timesteps = set_timesteps(model, num_inference_steps)
+        with tqdm(timesteps, disable=not progress, desc="denoising") as bar:
+            return to_pictures(denoise(model, latents, bar, shifts))
 
 
-@torch.no_grad()
-def edit_grid(
-    model, latents, directions, alphas, window=(0.5, 0.8), num_inference_steps=50, batch_size=16, progress=False
-):
-    """Edit every latent along every direction with every strength.
-
-    latents: (pictures, channels, height, width); directions: `Directions`; alphas: strengths in the paper's units.
-    Returns pictures on the CPU, (directions, alphas, pictures, channels, height, width) in [0, 1].
-
-    The steps before the window are the same for all edits of a latent and are computed once, as is alpha = 0; the rest
-    goes through the network in batches of `batch_size`.
-    """
-    if not len(alphas):
-        raise ValueError("alphas is empty: give at least one strength.")
-    timesteps = _timesteps(model, num_inference_steps)
-    jobs = [(row, None) for row in range(len(latents))] + [
-        (row, Edit(vector, float(alpha), directions.layer, window))
-        for vector in directions.vectors
-        for alpha in alphas
-        if alpha != 0
-        for row in range(len(latents))
-    ]
-    _shifts(model, [[edit] for _, edit in jobs if edit is not None])  # refuses bad edits before any work is done
-    shared = [t for t in timesteps if t >= window[1] * model.train_timesteps]
-    start = torch.cat([_denoise(model, part, shared, []) for part in latents.split(batch_size)])
-    pictures = []
-    for first in tqdm(range(0, len(jobs), batch_size), disable=not progress, desc="batches of edits"):
-        rows, edits = zip(*jobs[first : first + batch_size], strict=True)
-        shifts = _shifts(model, _rows_of_edits(edits, len(rows)))
-        pictures.append(_to_pictures(_denoise(model, start[list(rows)], timesteps[len(shared) :], shifts)))
-    pictures = torch.cat(pictures)
-    unedited, edited = pictures[: len(latents)], pictures[len(latents) :]
-    changed = [column for column, alpha in enumerate(alphas) if alpha != 0]
-    grid = unedited.repeat(len(directions), len(alphas), 1, 1, 1, 1)
-    grid[:, changed] = edited.view(len(directions), len(changed), *unedited.shape)
-    return grid
-
-
-def _timesteps(model, num_inference_steps):
+def set_timesteps(model, num_inference_steps):
     """The timesteps of a trajectory, from noise to picture; the scheduler is set to them."""
     if not 1 <= num_inference_steps <= model.train_timesteps:
         raise ValueError(f"num_inference_steps is {num_inference_steps}: it must be 1 to {model.train_timesteps}.")
@@ -125,14 +118,14 @@ def _timesteps(model, num_inference_steps):
     return model.scheduler.timesteps.tolist()
 
 
-def _denoise(model, latents, timesteps, shifts):
-    """DDIM over the given timesteps, each step with those shifts whose window holds it."""
+def denoise(model, latents, timesteps, shifts):
+    """DDIM steps at the given timesteps, each with those shifts whose window holds it (see `collect_shifts`)."""
     inputs = {name: _for_every_row(name, value, len(latents)) for name, value in model.unet_inputs.items()}
     for timestep in timesteps:
         with ExitStack() as stack:
-            for layer, (start, end), shift in shifts:
+            for layer, (start, end), site, shift in shifts:
                 if start * model.train_timesteps < timestep < end * model.train_timesteps:
-                    stack.enter_context(shifted_tokens(layer, shift))
+                    stack.enter_context(shifted_tokens(layer, shift, site))
             noise = model.unet(latents, timestep, **inputs).sample
         latents = model.scheduler.step(noise, timestep, latents, eta=0.0).prev_sample
     return latents
@@ -145,7 +138,8 @@ def _for_every_row(name, value, batch):
     return value.expand(batch, *value.shape[1:])
 
 
-def _to_pictures(latents):
+def to_pictures(latents):
+    """Latents at t = 0 as pictures in [0, 1], on the CPU."""
     return (latents.float() / 2 + 0.5).clamp(0, 1).cpu()
 
 
@@ -161,20 +155,35 @@ def _rows_of_edits(edits, batch):
     return [[] if row is None else [row] if isinstance(row, Edit) else list(row) for row in rows]
 
 
-def _shifts(model, rows):
-    """Sum the shifts of all rows that share a layer and a window: [(layer, window, (batch, 1, d)), ...]."""
+def collect_shifts(model, rows):
+    """Sum the shifts that share a layer, a window and a site: [(layer, window, site, (batch, 1 or N, d)), ...].
+
+    rows: one list of edits per row of a batch. Raises ValueError for edits that do not fit the model.
+    """
     shifts = {}
     for row, edits in enumerate(rows):
         for edit in edits:
-            key = edit.layer, tuple(edit.window)
-            if key not in shifts:
-                layer = get_layer(model.unet, edit.layer)
-                zeros = torch.zeros(len(rows), 1, layer.channels, device=model.device, dtype=model.dtype)
-                shifts[key] = layer, tuple(edit.window), zeros
-            layer, _, shift = shifts[key]
+            layer = get_layer(model.unet, edit.layer)
             if len(edit.direction) != layer.channels:
                 raise ValueError(
                     f"the direction has {len(edit.direction)} numbers: {edit.layer} needs {layer.channels}."
                 )
-            shift[row, 0] += edit.alpha * edit.direction.to(shift)
-    return list(shifts.values())
+            key = edit.layer, tuple(edit.window), edit.site
+            old = shifts[key][3] if key in shifts else torch.zeros(len(rows), 1, layer.channels)
+            shift = edit.alpha * edit.direction.detach().float().cpu().unsqueeze(0)
+            if edit.mask is not None:
+                shift = _mask_tokens(layer, edit.mask) * shift
+            new = old.expand(-1, max(old.shape[1], shift.shape[0]), -1).clone()
+            new[row] += shift
+            shifts[key] = layer, key[1], edit.site, new
+    return [
+        (layer, window, site, shift.to(model.device, model.dtype)) for layer, window, site, shift in shifts.values()
+    ]
+
+
+def _mask_tokens(layer, mask):
+    if mask.shape != (layer.resolution, layer.resolution):
+        raise ValueError(
+            f"the mask has shape {tuple(mask.shape)}: {layer.name} has {layer.resolution} x {layer.resolution} tokens."
+        )
+    return mask.detach().float().cpu().flatten().unsqueeze(1)

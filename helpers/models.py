@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +28,7 @@ class DiffusionModel:
     scheduler: `DDIMScheduler` with the betas that the model was trained with
     unet_inputs: further inputs of every network pass, such as `encoder_hidden_states` of a conditional U-Net;
         one row, used for every latent
+    lock: held while the model samples, so that a second thread waits instead of mixing its edits in
     """
 
     name: str
@@ -34,6 +36,7 @@ class DiffusionModel:
     scheduler: DDIMScheduler
     revision: str | None = None
     unet_inputs: dict = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
 
     @property
     def device(self):

@@ -15,7 +15,8 @@ import ipywidgets
 import torch
 from PIL import Image
 
-from helpers.editing import Edit, edit_grid, sample
+from helpers.editing import Edit, sample
+from helpers.sweep import edit_grid
 
 DIFFERENCE_GAIN = 4
 STATIC_PAGE = Template(Path(__file__).with_name("explorer.html").read_text())

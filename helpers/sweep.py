@@ -1,0 +1,99 @@
+"""Sweeps: many edits of the same latents as batches, with the steps that they share computed once."""
+
+import torch
+from tqdm.auto import tqdm
+
+from helpers.editing import Edit, collect_shifts, denoise, set_timesteps, to_pictures
+
+
+def edit_grid(
+    model, latents, directions, alphas, window=(0.5, 0.8), num_inference_steps=50, batch_size=16, progress=False
+):
+    """Edit every latent along every direction with every strength: `Sweep`, run to its end.
+
+    Returns pictures on the CPU, (directions, alphas, pictures, channels, height, width) in [0, 1].
+    """
+    sweep = Sweep(model, latents, directions, alphas, window, num_inference_steps, batch_size)
+    return sweep.run(progress)
+
+
+class Sweep:
+    """Every latent edited along every direction with every strength, resumable.
+
+    latents: (pictures, channels, height, width); directions: `Directions`; alphas: strengths in the paper's units.
+    The steps before the window are the same for all edits of a latent and are computed once, as is alpha = 0; the rest
+    goes through the network in batches of `batch_size`, which is halved, and said so, when memory runs out.
+
+    `grid`: (directions, alphas, pictures, channels, height, width) in [0, 1], on the CPU, NaN where not yet computed.
+    After an interruption, `run` goes on where it stopped.
+    Raises ValueError for bad edits, before any work is done.
+    """
+
+    def __init__(self, model, latents, directions, alphas, window=(0.5, 0.8), num_inference_steps=50, batch_size=16):
+        if not len(alphas):
+            raise ValueError("alphas is empty: give at least one strength.")
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}: it must be at least 1.")
+        self.model, self.latents = model, latents
+        self.window, self.num_inference_steps, self.batch_size = window, num_inference_steps, batch_size
+        unedited = [(None, row) for row in range(len(latents))]
+        self._waiting = unedited + [
+            ((k, a, Edit(vector, float(alpha), directions.layer, window)), row)
+            for k, vector in enumerate(directions.vectors)
+            for a, alpha in enumerate(alphas)
+            if alpha != 0
+            for row in range(len(latents))
+        ]
+        collect_shifts(model, [[place[2]] for place, _ in self._waiting if place is not None])  # refuses bad edits now
+        set_timesteps(model, num_inference_steps)
+        self._start = None
+        self._zero = [a for a, alpha in enumerate(alphas) if alpha == 0]
+        self.grid = torch.full((len(directions), len(alphas), *latents.shape), torch.nan)
+
+    @property
+    def remaining(self):
+        """Trajectories that are not computed yet."""
+        return len(self._waiting)
+
+    @torch.no_grad()
+    def run(self, progress=False):
+        """Compute what is missing and return `grid`."""
+        with self.model.lock, tqdm(total=self.remaining, disable=not progress, desc="trajectories") as bar:
+            timesteps = set_timesteps(self.model, self.num_inference_steps)
+            shared = [t for t in timesteps if t >= self.window[1] * self.model.train_timesteps]
+            if self._start is None:
+                self._start = self._smaller_when_full(
+                    lambda: torch.cat(
+                        [denoise(self.model, part, shared, []) for part in self.latents.split(self.batch_size)]
+                    )
+                )
+            while self._waiting:
+                bar.update(self._smaller_when_full(lambda: self._run_batch(timesteps[len(shared) :])))
+        return self.grid
+
+    def _run_batch(self, timesteps):
+        jobs = self._waiting[: self.batch_size]
+        rows = [row for _, row in jobs]
+        shifts = collect_shifts(self.model, [[] if place is None else [place[2]] for place, _ in jobs])
+        pictures = to_pictures(denoise(self.model, self._start[rows], timesteps, shifts))
+        for (place, row), picture in zip(jobs, pictures, strict=True):
+            if place is None:
+                self.grid[:, self._zero, row] = picture
+            else:
+                self.grid[place[0], place[1], row] = picture
+        del self._waiting[: len(jobs)]
+        return len(jobs)
+
+    def _smaller_when_full(self, work):
+        """Run something, again and again with half the batch while memory runs out."""
+        while True:
+            try:
+                return work()
+            except torch.OutOfMemoryError as error:
+                if self.batch_size == 1:
+                    raise RuntimeError(
+                        "out of memory with one picture at a time: use fewer pixels or bfloat16."
+                    ) from error
+                self.batch_size //= 2
+            torch.cuda.empty_cache()
+            print(f"out of memory: going on with batches of {self.batch_size}")
