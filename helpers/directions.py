@@ -130,6 +130,21 @@ def random_directions(layer, count, seed):
     return Directions(torch.nn.functional.normalize(vectors, dim=1), None, layer.name, "random")
 
 
+def without(direction, others):
+    """A direction with everything removed that lies in the span of others (their null space), of unit length again.
+
+    direction: (d,); others: (count, d). Raises ValueError when nothing is left.
+
+    >>> without(torch.tensor([3.0, 4.0]), torch.tensor([[2.0, 0.0]])).tolist()
+    [0.0, 1.0]
+    """
+    basis = torch.linalg.qr(others.double().T)[0]
+    left = direction.double() - basis @ (basis.T @ direction.double())
+    if left.norm() < 1e-6 * direction.double().norm():
+        raise ValueError("the direction lies in the span of the others: nothing is left of it.")
+    return (left / left.norm()).to(direction.dtype)
+
+
 def _check_count(layer, count):
     if not 1 <= count <= layer.channels:
         raise ValueError(

@@ -103,7 +103,7 @@ def sample(model, latents, edits=None, num_inference_steps=50, progress=False):
     edits: None, or one entry per row: None, an `Edit`, or a list of edits whose shifts add up.
     Returns pictures on the CPU, (batch, channels, height, width) in [0, 1]. Raises ValueError for bad edits.
     """
-    shifts = collect_shifts(model, _rows_of_edits(edits, len(latents)))
+    shifts = collect_shifts(model.unet, _rows_of_edits(edits, len(latents)))
     with model.lock:
         timesteps = set_timesteps(model, num_inference_steps)
         with tqdm(timesteps, disable=not progress, desc="denoising") as bar:
@@ -155,15 +155,15 @@ def _rows_of_edits(edits, batch):
     return [[] if row is None else [row] if isinstance(row, Edit) else list(row) for row in rows]
 
 
-def collect_shifts(model, rows):
+def collect_shifts(unet, rows):
     """Sum the shifts that share a layer, a window and a site: [(layer, window, site, (batch, 1 or N, d)), ...].
 
-    rows: one list of edits per row of a batch. Raises ValueError for edits that do not fit the model.
+    rows: one list of edits per row of a batch. Raises ValueError for edits that do not fit the U-Net.
     """
     shifts = {}
     for row, edits in enumerate(rows):
         for edit in edits:
-            layer = get_layer(model.unet, edit.layer)
+            layer = get_layer(unet, edit.layer)
             if len(edit.direction) != layer.channels:
                 raise ValueError(
                     f"the direction has {len(edit.direction)} numbers: {edit.layer} needs {layer.channels}."
@@ -176,9 +176,7 @@ def collect_shifts(model, rows):
             new = old.expand(-1, max(old.shape[1], shift.shape[0]), -1).clone()
             new[row] += shift
             shifts[key] = layer, key[1], edit.site, new
-    return [
-        (layer, window, site, shift.to(model.device, model.dtype)) for layer, window, site, shift in shifts.values()
-    ]
+    return [(layer, window, site, shift.to(unet.device, unet.dtype)) for layer, window, site, shift in shifts.values()]
 
 
 def _mask_tokens(layer, mask):

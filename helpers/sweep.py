@@ -44,7 +44,9 @@ class Sweep:
             if alpha != 0
             for row in range(len(latents))
         ]
-        collect_shifts(model, [[place[2]] for place, _ in self._waiting if place is not None])  # refuses bad edits now
+        collect_shifts(
+            model.unet, [[place[2]] for place, _ in self._waiting if place is not None]
+        )  # refuses bad edits now
         set_timesteps(model, num_inference_steps)
         self._start = None
         self._zero = [a for a, alpha in enumerate(alphas) if alpha == 0]
@@ -74,7 +76,7 @@ class Sweep:
     def _run_batch(self, timesteps):
         jobs = self._waiting[: self.batch_size]
         rows = [row for _, row in jobs]
-        shifts = collect_shifts(self.model, [[] if place is None else [place[2]] for place, _ in jobs])
+        shifts = collect_shifts(self.model.unet, [[] if place is None else [place[2]] for place, _ in jobs])
         pictures = to_pictures(denoise(self.model, self._start[rows], timesteps, shifts))
         for (place, row), picture in zip(jobs, pictures, strict=True):
             if place is None:

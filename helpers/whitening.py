@@ -136,5 +136,5 @@ def condition_number(matrix):
 
 
 def mean_share(moments):
-    """Share of the tokens' squared length that is the mean token's: 0 for white tokens, 1 when all are equal."""
+    """Share of the mean token in the tokens' squared length: at most 1/d when white, 1 when all are equal."""
     return moments.mean.square().sum() / moments.second.trace()
