@@ -1,0 +1,52 @@
+"""From a picture back to the latents that it comes from."""
+
+from dataclasses import replace
+
+import torch
+from diffusers import DDIMInverseScheduler, DDIMScheduler
+from tqdm.auto import tqdm
+
+
+def without_clipping(model):
+    """The same model with a scheduler that does not clip the predicted picture: for latents that come from `invert`.
+
+    Clipping keeps samples of Gaussian latents in range, but it cannot be undone, so an inverted picture comes back
+    only without it. U-Net and lock are shared with the given model.
+    """
+    return replace(model, scheduler=DDIMScheduler.from_config(model.scheduler.config, clip_sample=False))
+
+
+@torch.no_grad()
+def invert(model, pictures, num_inference_steps=50, progress=False):
+    """DDIM inversion (Song et al. 2021): latents from which `sample` draws the pictures again, more or less.
+
+    pictures: (batch, channels, height, width) in [0, 1], of the model's size. Sample from the latents with
+    `without_clipping(model)` and the same number of steps. Returns latents like the pictures, on the model's device.
+    Raises ValueError for pictures of another size or range.
+    """
+    if pictures.ndim != 4 or tuple(pictures.shape[1:]) != model.sample_shape:
+        needed = ", ".join(str(number) for number in model.sample_shape)
+        raise ValueError(f"pictures has shape {tuple(pictures.shape)}: {model.name} needs (batch, {needed}).")
+    if not (pictures.min() >= 0 and pictures.max() <= 1):
+        raise ValueError(f"pictures has values from {pictures.min():g} to {pictures.max():g}: they must be in [0, 1].")
+    config = {name: value for name, value in model.scheduler.config.items() if name != "variance_type"}
+    scheduler = DDIMInverseScheduler.from_config(config, clip_sample=False)
+    latents = (2 * pictures - 1).to(model.device, model.dtype)
+    inputs = {name: value.expand(len(latents), *value.shape[1:]) for name, value in model.unet_inputs.items()}
+    with model.lock:
+        scheduler.set_timesteps(num_inference_steps)
+        for timestep in tqdm(scheduler.timesteps.tolist(), disable=not progress, desc="inverting"):
+            noise = model.unet(latents, timestep, **inputs).sample
+            latents = scheduler.step(noise, timestep, latents).prev_sample
+    return latents
+
+
+def psnr(pictures, others):
+    """Peak signal-to-noise ratio of each picture, in decibels: 20 is poor, 30 good, infinite when equal.
+
+    pictures, others: (batch, channels, height, width) in [0, 1].
+
+    >>> psnr(torch.zeros(1, 3, 8, 8), torch.full((1, 3, 8, 8), 0.1)).round().item()
+    20.0
+    """
+    return -10 * (pictures - others).square().mean(dim=(1, 2, 3)).log10()
