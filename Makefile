@@ -1,16 +1,17 @@
 # make book: build the book; make test: run all tests; make notebooks: run every notebook again and keep its outputs;
+# make studio: serve the editing studio as a web page;
 # make home URL=https://github.com/OWNER/NAME: say where this repository lives.
 PYTHON ?= python3
 VENV := .venv/bin
 
-.PHONY: book test notebooks home clean
+.PHONY: book test studio notebooks home clean
 .DEFAULT_GOAL := book
 
 .venv/installed: requirements.txt constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v else "Python %d.%d is too old: install Python 3.11 or newer, or run make with PYTHON=/path/to/python3" % v)'
 	@echo "Creating .venv and installing what the book needs (several minutes the first time) ..."
 	@$(PYTHON) -m venv .venv || { echo "python3 -m venv failed: on Debian and Ubuntu, install the package python3-venv"; exit 1; }
-	@$(VENV)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements.txt -e ".[book,test]"
+	@$(VENV)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements.txt -e ".[book,test,studio]"
 	@touch $@
 
 book: .venv/installed
@@ -19,8 +20,12 @@ book: .venv/installed
 	@echo "The book is built. Open $(CURDIR)/_build/html/index.html"
 
 test: .venv/installed
-	@echo "Running every notebook and comparing its outputs; this takes about ten minutes on two cores ..."
+	@echo "Running every notebook and comparing its outputs; this takes about fifteen minutes on two cores ..."
 	@$(VENV)/python -m pytest
+
+studio: .venv/installed
+	@echo "Serving the studio; the address is in the lines below. Stop it with Ctrl-C."
+	@$(VENV)/python -m voila book/studio.ipynb --no-browser
 
 notebooks: .venv/installed
 	@$(VENV)/python book/tools/run_notebooks.py $(ONLY)

@@ -135,19 +135,24 @@ class Explorer:
         else:
             edited = self.edit(direction, alpha, picture)
         what = f"picture {picture + 1}, direction {self.names[direction]}, alpha {alpha:g}"
-        difference = ((edited - original).abs() * DIFFERENCE_GAIN).clamp(0, 1)
-        images = [
-            (original, f"original, picture {picture + 1}"),
-            (edited, f"edit: {what}"),
-            (difference, f"difference times {DIFFERENCE_GAIN}: {what}"),
-        ]
-        figures = "".join(
-            f'<figure style="margin:0 6px 0 0;flex:1 1 0;max-width:220px"><img alt="{html.escape(label)}" '
-            f'src="{_jpeg_url(image)}" style="width:100%;image-rendering:pixelated">'
-            f"<figcaption>{html.escape(label)}</figcaption></figure>"
-            for image, label in images
-        )
-        return f'<div style="display:flex">{figures}</div>'
+        return triptych(original, edited, what, f"picture {picture + 1}")
+
+
+def triptych(original, edited, what, name):
+    """Original, edit and amplified difference side by side, as HTML. Pictures: (3, height, width) in [0, 1]."""
+    difference = ((edited - original).abs() * DIFFERENCE_GAIN).clamp(0, 1)
+    images = [
+        (original, f"original, {name}"),
+        (edited, f"edit: {what}"),
+        (difference, f"difference times {DIFFERENCE_GAIN}: {what}"),
+    ]
+    figures = "".join(
+        f'<figure style="margin:0 6px 0 0;flex:1 1 0;max-width:260px"><img alt="{html.escape(label)}" '
+        f'src="{_jpeg_url(image)}" style="width:100%;image-rendering:pixelated">'
+        f"<figcaption>{html.escape(label)}</figcaption></figure>"
+        for image, label in images
+    )
+    return f'<div style="display:flex">{figures}</div>'
 
 
 def _sheet(frames):
