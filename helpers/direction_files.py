@@ -57,12 +57,15 @@ def load_directions(path, unet):
         raise OSError(f"{path} could not be read as .safetensors ({str(error).splitlines()[0]}).") from error
     if about.get("format") != FORMAT or "vectors" not in tensors:
         raise ValueError(f"{path} holds no editing directions: make such a file with save_directions.")
+    missing = {"model", "layer", "method", "trace"} - set(about)
+    if missing or tensors["vectors"].ndim != 2:
+        raise ValueError(f"{path} is incomplete (no {', '.join(sorted(missing)) or 'list of vectors'}): make it again.")
     layer, vectors = get_layer(unet, about["layer"]), tensors["vectors"]
     origin = f"{path} was made for {about['model']}"
     if vectors.shape[1] != layer.channels:
         raise ValueError(f"{origin}, where {layer.name} has {vectors.shape[1]} channels: here it has {layer.channels}.")
     trace = combined_matrix(layer).trace().item()
-    if abs(trace / about["trace"] - 1) > 0.01:
+    if not abs(trace / about["trace"] - 1) <= 0.01:
         raise ValueError(
             f"{origin}: the weights of {layer.name} differ (trace of C {about['trace']:.1f}, here {trace:.1f})."
         )
@@ -73,7 +76,8 @@ def load_directions(path, unet):
 def applied(edits, unet, train_timesteps=1000):
     """Inside this context every pass of a U-Net is edited, each edit in its window: for any diffusers pipeline.
 
-    edits: a list of `Edit`, for all rows of a batch. The hooks are gone afterwards, also after an exception.
+    edits: a list of `Edit`, for all rows of a batch, which share one timestep. One thread at a time. The hooks are gone
+    afterwards, also after an exception.
     Raises ValueError for edits that do not fit the U-Net.
     """
     edits = [edits] if isinstance(edits, Edit) else list(edits)

@@ -46,9 +46,9 @@ class Edit:
         if self.site not in SITES:
             raise ValueError(f"site is {self.site!r}: it must be one of {', '.join(SITES)}.")
         if self.mask is not None and (self.mask.ndim != 2 or not ((self.mask >= 0) & (self.mask <= 1)).all()):
-            raise ValueError(
-                f"mask has shape {tuple(self.mask.shape)}: it must be (side, side), with values in [0, 1]."
-            )
+            extent = f"{self.mask.min():g} to {self.mask.max():g}" if self.mask.numel() else "nothing"
+            shape = tuple(self.mask.shape)
+            raise ValueError(f"mask has shape {shape} and values from {extent}: it must be (side, side), in [0, 1].")
 
 
 def random_latents(model, seeds):
@@ -68,18 +68,15 @@ def shifted_tokens(layer, shift, site="projections"):
     layer's residual stream is out of its own reach.
     """
     module = layer.module
-    if site == "projections" and getattr(module, "fused_projections", False):
-        raise ValueError(f"the projections of {layer.name} are fused: call unet.unfuse_qkv_projections() first.")
-    if site == "residual" and module.group_norm is None:
-        raise ValueError(f"{layer.name} has no norm of its own: use site 'projections' for this model.")
+    _check_site(layer, site)
     if shift.shape[-1] != layer.channels:
         raise ValueError(f"the direction has {shift.shape[-1]} numbers: {layer.name} needs {layer.channels}.")
 
     def shift_tokens(_, inputs):
-        return (inputs[0] + shift, *inputs[1:])
+        return (inputs[0] + shift.to(inputs[0]), *inputs[1:])
 
     def shift_feature_map(_, inputs):
-        tokens = inputs[0].flatten(2).mT + shift
+        tokens = inputs[0].flatten(2).mT + shift.to(inputs[0])
         return (tokens.mT.unflatten(2, inputs[0].shape[2:]), *inputs[1:])
 
     handles = []
@@ -110,10 +107,15 @@ def sample(model, latents, edits=None, num_inference_steps=50, progress=False):
             return to_pictures(denoise(model, latents, bar, shifts))
 
 
-def set_timesteps(model, num_inference_steps):
-    """The timesteps of a trajectory, from noise to picture; the scheduler is set to them."""
+def check_steps(model, num_inference_steps):
+    """Raises ValueError for a number of steps that the model's schedule does not have."""
     if not 1 <= num_inference_steps <= model.train_timesteps:
         raise ValueError(f"num_inference_steps is {num_inference_steps}: it must be 1 to {model.train_timesteps}.")
+
+
+def set_timesteps(model, num_inference_steps):
+    """The timesteps of a trajectory, from noise to picture; the scheduler is set to them, so hold `model.lock`."""
+    check_steps(model, num_inference_steps)
     model.scheduler.set_timesteps(num_inference_steps)
     return model.scheduler.timesteps.tolist()
 
@@ -164,6 +166,7 @@ def collect_shifts(unet, rows):
     for row, edits in enumerate(rows):
         for edit in edits:
             layer = get_layer(unet, edit.layer)
+            _check_site(layer, edit.site)
             if len(edit.direction) != layer.channels:
                 raise ValueError(
                     f"the direction has {len(edit.direction)} numbers: {edit.layer} needs {layer.channels}."
@@ -177,6 +180,13 @@ def collect_shifts(unet, rows):
             new[row] += shift
             shifts[key] = layer, key[1], edit.site, new
     return [(layer, window, site, shift.to(unet.device, unet.dtype)) for layer, window, site, shift in shifts.values()]
+
+
+def _check_site(layer, site):
+    if site == "projections" and getattr(layer.module, "fused_projections", False):
+        raise ValueError(f"the projections of {layer.name} are fused: call unet.unfuse_qkv_projections() first.")
+    if site == "residual" and layer.module.group_norm is None:
+        raise ValueError(f"{layer.name} has no norm of its own: use site 'projections' for this model.")
 
 
 def _mask_tokens(layer, mask):

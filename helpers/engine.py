@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 import torch
 
-from helpers.attention import find_layers
+from helpers.attention import get_layer
 from helpers.directions import find_directions, random_directions
 from helpers.editing import Edit, collect_shifts, denoise, random_latents, set_timesteps, to_pictures
 from helpers.inversion import invert, psnr, without_clipping
 
 METHODS = ("paper", "refined", "random")
 SLIDERS = 4
+KEPT_PICTURES, KEPT_TRAJECTORIES = 64, 8
 
 
 class Cancelled(Exception):
@@ -33,7 +34,8 @@ class Engine:
     """Computes edits of one picture at a time and keeps what it may need again.
 
     Kept: directions per layer and method, the unedited trajectory of every latent, and every picture once made.
-    `rows`: how many pictures have passed through the network, for counting. Safe to use from several threads.
+    `rows`: how many pictures have passed through the network, for counting. Several threads may share a model; an
+    engine belongs to one thread.
     """
 
     def __init__(self, model, num_inference_steps=50):
@@ -61,17 +63,19 @@ class Engine:
             if not any(settings.strengths):
                 return self.original(settings.latents, step)
             self._pictures[settings] = self._edit(settings, step)
+            _forget_oldest(self._pictures, KEPT_PICTURES)
         return self._pictures[settings]
 
     def use(self, picture, step=lambda done, total: None):
         """Invert a picture (3, height, width), for which "upload" stands from now on; sets `decibels`."""
-        latents = invert(self.model, picture.unsqueeze(0), self.num_inference_steps)
+        latents = invert(self.model, picture.unsqueeze(0), self.num_inference_steps, step=step)
         self.rows += self.num_inference_steps
+        trajectory = self._sample(without_clipping(self.model), latents, step)
         for kept in (self._trajectories, self._pictures):
             for key in [key for key in kept if "upload" in (key, getattr(key, "latents", None))]:
                 del kept[key]
-        self.upload = latents
-        self.decibels = psnr(self.original("upload", step).unsqueeze(0), picture.unsqueeze(0)).item()
+        self.upload, self._trajectories["upload"] = latents, trajectory
+        self.decibels = psnr(trajectory[1].unsqueeze(0), picture.unsqueeze(0)).item()
 
     def _model_and_start(self, latents):
         if latents == "upload":
@@ -83,7 +87,9 @@ class Engine:
     def _edit(self, settings, step):
         model, _ = self._model_and_start(settings.latents)
         states, _ = self._trajectory(settings.latents, step)
-        layer = next(layer for layer in find_layers(model.unet) if layer.name == settings.layer)
+        layer = get_layer(model.unet, settings.layer)
+        if len(settings.strengths) > SLIDERS:
+            raise ValueError(f"{len(settings.strengths)} strengths: give at most {SLIDERS}, one for each direction.")
         vectors = self.directions(layer, settings.method).vectors
         edits = [
             Edit(vector, alpha, layer.name, settings.window, site=settings.site)
@@ -92,6 +98,8 @@ class Engine:
         ]
         shifts = collect_shifts(model.unet, [edits])
         first = next((t for t in states if t < settings.window[1] * model.train_timesteps), None)
+        if first is None:  # no step lies in or after the window
+            return self.original(settings.latents, step)
         with model.lock:
             timesteps = set_timesteps(model, self.num_inference_steps)
             timesteps = timesteps[timesteps.index(first) :]
@@ -100,11 +108,13 @@ class Engine:
     def _trajectory(self, latents, step):
         """Unedited: {timestep: x_t before the step} and the picture."""
         if latents not in self._trajectories:
-            model, start = self._model_and_start(latents)
-            with model.lock:
-                timesteps = set_timesteps(model, self.num_inference_steps)
-                self._trajectories[latents] = self._run(model, start, timesteps, [], step)
+            self._trajectories[latents] = self._sample(*self._model_and_start(latents), step)
+            _forget_oldest(self._trajectories, KEPT_TRAJECTORIES)
         return self._trajectories[latents]
+
+    def _sample(self, model, start, step):
+        with model.lock:
+            return self._run(model, start, set_timesteps(model, self.num_inference_steps), [], step)
 
     @torch.no_grad()
     def _run(self, model, x, timesteps, shifts, step):
@@ -115,3 +125,9 @@ class Engine:
             x = denoise(model, x, [timestep], shifts)
             self.rows += 1
         return states, to_pictures(x)[0]
+
+
+def _forget_oldest(kept, most):
+    """Drop the oldest entries of a dict, all but one that stands for an upload, until few enough are left."""
+    for key in [key for key in kept if key != "upload"][: max(0, len(kept) - most)]:
+        del kept[key]

@@ -1,6 +1,7 @@
 """The editing studio: a live panel of sliders over one model, for a notebook or, with Voila, a page of its own."""
 
 import html
+import queue
 import threading
 import time
 
@@ -22,7 +23,7 @@ class Studio:
     """The panel. Show it in a notebook, or with Voila as a page; `close` stops its thread.
 
     One thread computes, always the latest settings; a new drag cancels what is running. Errors appear in the panel, in
-    one line.
+    one line; after a file that is refused, the picture before stays.
     """
 
     def __init__(self, model, num_inference_steps=50):
@@ -30,7 +31,7 @@ class Studio:
         self.layers = {layer.name: layer for layer in find_layers(model.unet)}
         self._changed, self._cancel, self._closed = threading.Event(), threading.Event(), threading.Event()
         self._idle = threading.Event()
-        self._upload = None
+        self._uploads = queue.SimpleQueue()
         self._build()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
@@ -42,7 +43,8 @@ class Studio:
         self._cancel.set()
         self._changed.set()
         self._thread.join()
-        self.panel.close()
+        for widget in _with_children(self.panel):
+            widget.close()
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         view = {"version_major": 2, "version_minor": 0, "model_id": self.panel.model_id}
@@ -53,8 +55,8 @@ class Studio:
         }
 
     def wait(self):
-        """Block until nothing is left to compute."""
-        while self._changed.is_set() or not self._idle.is_set():
+        """Block until nothing is left to compute, or the panel is closed."""
+        while self._thread.is_alive() and (self._changed.is_set() or not self._idle.is_set()):
             time.sleep(0.05)
 
     def settings(self):
@@ -92,8 +94,6 @@ class Studio:
         self.status = ipywidgets.HTML()
         self.view = ipywidgets.HTML()
         self._name_sliders()
-        for control in (self.layer, self.method):
-            control.observe(lambda _: self._name_sliders(), "value")
         for control in (self.layer, self.method, self.site, self.window, self.source, self.seed, *self.sliders):
             control.observe(lambda _: self._request(), "value")
         self.file.observe(self._receive, "value")
@@ -112,7 +112,7 @@ class Studio:
         """A file arrived: a tuple of dicts in ipywidgets 8, a dict by name in 7."""
         if change["new"]:
             files = change["new"].values() if isinstance(change["new"], dict) else change["new"]
-            self._upload = bytes(next(iter(files))["content"])
+            self._uploads.put(bytes(next(iter(files))["content"]))
             if self.source.value == "upload":
                 self._request()
             else:
@@ -125,11 +125,11 @@ class Studio:
     def _work(self):
         while True:
             self._changed.wait()
-            if self._closed.is_set():
-                return
             self._idle.clear()
             self._changed.clear()
             self._cancel.clear()
+            if self._closed.is_set():
+                return
             try:
                 self._show()
             except Cancelled:
@@ -144,20 +144,23 @@ class Studio:
         started = time.monotonic()
 
         def step(done, total):
+            nonlocal started
             if self._cancel.is_set():
                 raise Cancelled
+            started = started if done else time.monotonic()
             self.progress.max, self.progress.value = total, done
             if done:
                 left = (time.monotonic() - started) / done * (total - done)
                 self.status.value = f"step {done} of {total}, about {left:.0f} s left"
 
-        notes = []
-        if self._upload is not None:
-            data, self._upload = self._upload, None
+        self._name_sliders()
+        notes, data, rows = [], None, self.engine.rows
+        while not self._uploads.empty():
+            data = self._uploads.get()
+        if data is not None:
             picture, notes = read_picture(data, self.engine.model.sample_shape[-1])
-            self.status.value = "inverting the picture"
             self.engine.use(picture, step)
-        settings, rows = self.settings(), self.engine.rows
+        settings = self.settings()
         edited, original = self.engine.edit(settings, step), self.engine.original(settings.latents, step)
         strengths = ", ".join(f"{alpha:g}" for alpha in settings.strengths)
         name = "your picture" if settings.latents == "upload" else f"seed {settings.latents}"
@@ -174,3 +177,10 @@ class Studio:
             warning = ", poor: edits will not be of your picture" if poor else ""
             found.append(f"your picture came back with {self.engine.decibels:.1f} dB{warning}")
         return [*found, f"{self.engine.rows - rows} network passes"]
+
+
+def _with_children(widget):
+    """A widget and all that it holds."""
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from _with_children(child)

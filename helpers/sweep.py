@@ -3,7 +3,7 @@
 import torch
 from tqdm.auto import tqdm
 
-from helpers.editing import Edit, collect_shifts, denoise, set_timesteps, to_pictures
+from helpers.editing import Edit, check_steps, collect_shifts, denoise, set_timesteps, to_pictures
 
 
 def edit_grid(
@@ -22,7 +22,7 @@ class Sweep:
 
     latents: (pictures, channels, height, width); directions: `Directions`; alphas: strengths in the paper's units.
     The steps before the window are the same for all edits of a latent and are computed once, as is alpha = 0; the rest
-    goes through the network in batches of `batch_size`, which is halved, and said so, when memory runs out.
+    goes through the network in batches of `batch_size`, which is halved, and said so, when GPU memory runs out.
 
     `grid`: (directions, alphas, pictures, channels, height, width) in [0, 1], on the CPU, NaN where not yet computed.
     After an interruption, `run` goes on where it stopped.
@@ -36,20 +36,18 @@ class Sweep:
             raise ValueError(f"batch_size is {batch_size}: it must be at least 1.")
         self.model, self.latents = model, latents
         self.window, self.num_inference_steps, self.batch_size = window, num_inference_steps, batch_size
-        unedited = [(None, row) for row in range(len(latents))]
-        self._waiting = unedited + [
-            ((k, a, Edit(vector, float(alpha), directions.layer, window)), row)
+        check_steps(model, num_inference_steps)
+        jobs = [
+            (k, a, Edit(vector, float(alpha), directions.layer, window))
             for k, vector in enumerate(directions.vectors)
             for a, alpha in enumerate(alphas)
             if alpha != 0
-            for row in range(len(latents))
         ]
-        collect_shifts(
-            model.unet, [[place[2]] for place, _ in self._waiting if place is not None]
-        )  # refuses bad edits now
-        set_timesteps(model, num_inference_steps)
-        self._start = None
+        for _, _, edit in jobs:
+            collect_shifts(model.unet, [[edit]])  # refuses bad edits now
         self._zero = [a for a, alpha in enumerate(alphas) if alpha == 0]
+        self._waiting = [(place, row) for place in [None][: len(self._zero)] + jobs for row in range(len(latents))]
+        self._start = None
         self.grid = torch.full((len(directions), len(alphas), *latents.shape), torch.nan)
 
     @property
