@@ -33,7 +33,7 @@ class Settings:
 class Engine:
     """Computes edits of one picture at a time and keeps what it may need again.
 
-    Kept: directions per layer and method, the unedited trajectory of every latent, and every picture once made.
+    Kept: directions per layer and method, the unedited trajectories of the last latents, and the last pictures.
     `rows`: how many pictures have passed through the network, for counting. Several threads may share a model; an
     engine belongs to one thread.
     """
