@@ -7,7 +7,8 @@ import torch
 from helpers.attention import get_layer
 from helpers.directions import find_directions, random_directions
 from helpers.editing import Edit, collect_shifts, denoise, random_latents, set_timesteps, to_pictures
-from helpers.inversion import invert, psnr, without_clipping
+from helpers.inversion import invert, without_clipping
+from helpers.metrics import psnr
 
 METHODS = ("paper", "refined", "random")
 SLIDERS = 4

@@ -45,14 +45,3 @@ def invert(model, pictures, num_inference_steps=50, progress=False, step=lambda 
             noise = model.unet(latents, timestep, **inputs).sample
             latents = scheduler.step(noise, timestep, latents).prev_sample
     return latents
-
-
-def psnr(pictures, others):
-    """Peak signal-to-noise ratio of each picture, in decibels: 20 is poor, 30 good, infinite when equal.
-
-    pictures, others: (batch, channels, height, width) in [0, 1].
-
-    >>> psnr(torch.zeros(1, 3, 8, 8), torch.full((1, 3, 8, 8), 0.1)).round().item()
-    20.0
-    """
-    return -10 * (pictures - others).square().mean(dim=(1, 2, 3)).log10()

@@ -11,7 +11,7 @@ import torch
 from helpers.attention import find_layers
 from helpers.editing import SITES
 from helpers.engine import METHODS, SLIDERS, Cancelled, Engine, Settings
-from helpers.inversion import psnr
+from helpers.metrics import psnr
 from helpers.pictures import read_picture
 from helpers.widgets import triptych
 

@@ -1,0 +1,70 @@
+"""How much a picture changed: thin calls into torchmetrics, and the factors of a drawn world."""
+
+from pathlib import Path
+
+import torch
+from torchmetrics.functional import image
+
+from helpers.models import EMBEDDED_FOLDER
+from helpers.toyworld.regressor import FactorRegressor, read_factors
+
+UNIFORM_DEVIATION = 12**-0.5  # of a factor that is drawn uniformly from [0, 1]
+
+
+def rms_change(pictures, others):
+    """Root mean squared difference of the pixels of each picture. Both: (batch, channels, height, width) in [0, 1].
+
+    >>> rms_change(torch.zeros(1, 3, 8, 8), torch.full((1, 3, 8, 8), 0.5)).item()
+    0.5
+    """
+    return (pictures - others).square().mean(dim=(1, 2, 3)).sqrt()
+
+
+def psnr(pictures, others):
+    """Peak signal-to-noise ratio of each picture, in decibels: 20 is poor, 30 good, infinite when equal.
+
+    pictures, others: (batch, channels, height, width) in [0, 1].
+
+    >>> psnr(torch.zeros(1, 3, 8, 8), torch.full((1, 3, 8, 8), 0.1)).round().item()
+    20.0
+    """
+    return image.peak_signal_noise_ratio(pictures, others, data_range=1.0, reduction="none", dim=(1, 2, 3))
+
+
+def ssim(pictures, others):
+    """Structural similarity (Wang et al. 2004) of each picture, at most 1, for equal ones; shapes as for `psnr`."""
+    found = image.structural_similarity_index_measure(pictures, others, data_range=1.0, reduction="none")
+    return found.reshape(len(pictures))
+
+
+def lpips(pictures, others):
+    """Learned perceptual distance (Zhang et al. 2018, AlexNet) of each picture, 0 for equal ones; shapes as for `psnr`.
+
+    Raises RuntimeError, saying what is missing, where torchvision or its weights are not at hand: nothing is downloaded.
+    """
+    try:
+        from torchvision.models import AlexNet_Weights
+    except ImportError as error:
+        raise RuntimeError("LPIPS is left out: install torchvision for it.") from error
+    weights = Path(torch.hub.get_dir()) / "checkpoints" / Path(AlexNet_Weights.IMAGENET1K_V1.url).name
+    if not weights.exists():
+        raise RuntimeError("LPIPS is left out: run torchvision.models.alexnet(weights='DEFAULT') once for its weights.")
+    found = [
+        image.learned_perceptual_image_patch_similarity(one, other, net_type="alex", normalize=True)
+        for one, other in zip(pictures.split(1), others.split(1), strict=True)
+    ]
+    return torch.stack(found)
+
+
+def factor_changes(model_name, pictures, others):
+    """Change of every factor of a drawn world, in standard deviations of that factor among drawings.
+
+    model_name: an embedded model; pictures and others: (batch, 3, 64, 64). Returns {factor: (batch,)}, others minus
+    pictures, or {} for a model of no drawn world, where no factors are known.
+    """
+    folder = EMBEDDED_FOLDER / model_name
+    if not (folder / "regressor.json").exists():
+        return {}
+    regressor = FactorRegressor.load(folder)
+    change = (read_factors(regressor, others) - read_factors(regressor, pictures)) / UNIFORM_DEVIATION
+    return dict(zip(regressor.factors, change.T, strict=True))
