@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import torch
 
 from helpers.attention import attention_response, head_weights
+from helpers.whitening import token_moments
 
-METHODS = ("paper", "refined", "exact")
+METHODS = ("paper", "refined", "exact", "pca")
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,7 @@ def sensitivity_matrix(layer, tokens, output_projection=True):
     tokens: (pictures, N, d) entering the layer's projections. Returns (d, d) in float64, on the CPU.
     Raises ValueError for tokens of another shape, or that are not finite.
     """
-    if tokens.ndim != 3 or tokens.shape[-1] != layer.channels:
-        raise ValueError(
-            f"tokens have shape {tuple(tokens.shape)}: {layer.name} needs (pictures, N, {layer.channels})."
-        )
-    if not torch.isfinite(tokens).all():
-        raise ValueError(f"tokens hold {(~torch.isfinite(tokens)).sum()} numbers that are not finite.")
+    _check_tokens(layer, tokens)
     weights = head_weights(layer, torch.float64)
     total = torch.zeros(layer.channels, layer.channels, dtype=torch.float64)
     for picture in tokens.to(weights.query):
@@ -99,20 +95,23 @@ def _squared(response, weights, output_projection):
 def find_directions(layer, count=None, method="paper", tokens=None):
     """The first `count` editing directions of a layer, strongest first; all of them when count is None.
 
-    method: "paper" for eigenvectors of `combined_matrix` (the paper's Eq. 19-20), "refined" of `refined_matrix`,
-    "exact" of `sensitivity_matrix`, which needs tokens (pictures, N, d); the other two need nothing but weights.
+    method: "paper" for eigenvectors of `combined_matrix` (the paper's Eq. 19-20), "refined" of `refined_matrix`; these
+    need nothing but weights. "exact" for those of `sensitivity_matrix`, "pca" for the principal components of the
+    tokens (Härkönen et al. 2020), which need tokens (pictures, N, d).
     Raises ValueError for an unknown method, or a count that is not between 1 and the layer's width d.
     """
     count = layer.channels if count is None else count
     _check_count(layer, count)
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}: choose one of {', '.join(METHODS)}.")
-    if method == "exact" and tokens is None:
-        raise ValueError("method 'exact' needs tokens=: record them with helpers.whitening.record_tokens.")
-    if method != "exact" and tokens is not None:
+    needs_tokens = method in ("exact", "pca")
+    if needs_tokens and tokens is None:
+        raise ValueError(f"method {method!r} needs tokens=: record them with helpers.whitening.record_tokens.")
+    if not needs_tokens and tokens is not None:
         raise ValueError(f"method {method!r} was given tokens: it uses weights only, leave them out.")
-    if method == "exact":
-        matrix = sensitivity_matrix(layer, tokens)
+    if needs_tokens:
+        _check_tokens(layer, tokens)
+        matrix = sensitivity_matrix(layer, tokens) if method == "exact" else token_moments(tokens).covariance
     else:
         matrix = combined_matrix(layer) if method == "paper" else refined_matrix(layer)
     values, vectors = eigenvectors(matrix.float())  # single precision is enough, and faster
@@ -150,3 +149,12 @@ def _check_count(layer, count):
         raise ValueError(
             f"count is {count}: {layer.name} has {layer.channels} directions, ask for 1 to {layer.channels}."
         )
+
+
+def _check_tokens(layer, tokens):
+    if tokens.ndim != 3 or tokens.shape[-1] != layer.channels:
+        raise ValueError(
+            f"tokens have shape {tuple(tokens.shape)}: {layer.name} needs (pictures, N, {layer.channels})."
+        )
+    if not torch.isfinite(tokens).all():
+        raise ValueError(f"tokens hold {(~torch.isfinite(tokens)).sum()} numbers that are not finite.")

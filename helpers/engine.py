@@ -1,18 +1,22 @@
 """Edits for somebody who waits: everything is kept that need not be computed again, and every run can be cancelled."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
-from helpers.attention import get_layer
-from helpers.directions import find_directions, random_directions
+from helpers import directions as ways
+from helpers.attention import find_layers, get_layer
 from helpers.editing import Edit, collect_shifts, denoise, random_latents, set_timesteps, to_pictures
 from helpers.inversion import invert, without_clipping
 from helpers.metrics import psnr
+from helpers.regions import Region
+from helpers.whitening import record_tokens
 
-METHODS = ("paper", "refined", "random")
-SLIDERS = 4
-KEPT_PICTURES, KEPT_TRAJECTORIES = 64, 8
+METHODS = (*ways.METHODS, "random")
+NEEDS_TOKENS = ("exact", "pca")
+SLIDERS = 8
+TOKEN_SEEDS, TOKEN_TIME = (1001, 1002, 1003, 1004), 0.65  # where tokens are recorded: samples, and share of T
+KEPT_PICTURES, KEPT_TRAJECTORIES, LARGEST_BATCH = 64, 8, 8
 
 
 class Cancelled(Exception):
@@ -21,14 +25,22 @@ class Cancelled(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """What an edit depends on. strengths: alpha of the first directions; latents: a seed, or "upload"."""
+    """What an edit depends on.
 
-    layer: str
-    method: str
-    strengths: tuple
+    strengths: {layer name: alphas of its first directions}; latents: a seed, or "upload". Equal settings hash equally.
+    """
+
+    strengths: dict
+    method: str = "refined"
     window: tuple = (0.5, 0.8)
     site: str = "projections"
+    region: Region = field(default_factory=Region)
     latents: int | str = 0
+
+    def __post_init__(self):
+        pairs = [(layer, tuple(float(a) for a in alphas)) for layer, alphas in dict(self.strengths).items()]
+        kept = tuple(sorted((layer, alphas) for layer, alphas in pairs if any(alphas)))
+        object.__setattr__(self, "strengths", kept)  # as sorted pairs without zeros, which can be hashed
 
 
 class Engine:
@@ -36,36 +48,66 @@ class Engine:
 
     Kept: directions per layer and method, the unedited trajectories of the last latents, and the last pictures.
     `rows`: how many pictures have passed through the network, for counting. Several threads may share a model; an
-    engine belongs to one thread.
+    engine belongs to one thread. Wherever a method takes step, step(done, total) is called before every denoising step
+    and may raise `Cancelled`; what was complete by then is kept.
     """
 
     def __init__(self, model, num_inference_steps=50):
         self.model, self.num_inference_steps = model, num_inference_steps
         self.rows = 0
         self.upload = self.decibels = None
-        self._directions, self._trajectories, self._pictures = {}, {}, {}
+        self._directions, self._tokens, self._trajectories, self._pictures = {}, None, {}, {}
 
-    def directions(self, layer, method):
-        """The first directions of a layer by a method of `METHODS`."""
+    def directions(self, layer, method, step=lambda done, total: None):
+        """The first directions of a layer by one of `METHODS`, or "file" after `add`.
+
+        "exact" and "pca" need tokens: those of four samples in the middle of the paper's window are recorded once.
+        """
         key = layer.name, method
         if key not in self._directions:
-            found = random_directions(layer, SLIDERS, seed=0) if method == "random" else None
-            self._directions[key] = found or find_directions(layer, SLIDERS, method)
+            count = min(SLIDERS, layer.channels)
+            if method == "file":
+                raise ValueError(f"no file of directions for {layer.name} was loaded: choose another way or layer.")
+            if method == "random":
+                found = ways.random_directions(layer, count, seed=0)
+            else:
+                tokens = self._record_tokens(step)[layer.name] if method in NEEDS_TOKENS else None
+                found = ways.find_directions(layer, count, method, tokens)
+            self._directions[key] = found
         return self._directions[key]
+
+    def add(self, directions):
+        """Use these directions of a file from now on for their layer's method "file"."""
+        self._directions[directions.layer, "file"] = directions
+        self._pictures = {key: kept for key, kept in self._pictures.items() if key.method != "file"}
 
     def original(self, latents, step=lambda done, total: None):
         """The unedited picture, (3, height, width)."""
         return self._trajectory(latents, step)[1]
 
     def edit(self, settings, step=lambda done, total: None):
-        """The edited picture, (3, height, width). step(done, total) is called before every denoising step and may raise
-        `Cancelled`; what was complete by then is kept. Raises ValueError for settings that do not fit."""
-        if settings not in self._pictures:
-            if not any(settings.strengths):
-                return self.original(settings.latents, step)
-            self._pictures[settings] = self._edit(settings, step)
-            _forget_oldest(self._pictures, KEPT_PICTURES)
-        return self._pictures[settings]
+        """The edited picture, (3, height, width). Raises ValueError for settings that do not fit."""
+        return self.edits([settings], step)[0]
+
+    def edits(self, wanted, step=lambda done, total: None):
+        """Pictures (len(wanted), 3, height, width) of several settings; new ones of the same latents go in batches."""
+        found, missing = {}, []
+        for settings in dict.fromkeys(wanted):
+            if not settings.strengths:
+                found[settings] = self.original(settings.latents, step)
+            elif settings in self._pictures:
+                found[settings] = self._pictures[settings]
+            else:
+                missing.append(settings)
+        for latents in dict.fromkeys(settings.latents for settings in missing):
+            same = [settings for settings in missing if settings.latents == latents]
+            for first in range(0, len(same), LARGEST_BATCH):
+                batch = same[first : first + LARGEST_BATCH]
+                new = dict(zip(batch, self._edit(batch, step), strict=True))
+                found |= new
+                self._pictures |= new
+                _forget_oldest(self._pictures, KEPT_PICTURES)
+        return torch.stack([found[settings] for settings in wanted])
 
     def use(self, picture, step=lambda done, total: None):
         """Invert a picture (3, height, width), for which "upload" stands from now on; sets `decibels`."""
@@ -85,26 +127,45 @@ class Engine:
             return without_clipping(self.model), self.upload
         return self.model, random_latents(self.model, [latents])
 
-    def _edit(self, settings, step):
-        model, _ = self._model_and_start(settings.latents)
-        states, _ = self._trajectory(settings.latents, step)
-        layer = get_layer(model.unet, settings.layer)
-        if len(settings.strengths) > SLIDERS:
-            raise ValueError(f"{len(settings.strengths)} strengths: give at most {SLIDERS}, one for each direction.")
-        vectors = self.directions(layer, settings.method).vectors
-        edits = [
-            Edit(vector, alpha, layer.name, settings.window, site=settings.site)
-            for vector, alpha in zip(vectors, settings.strengths)
-            if alpha
-        ]
-        shifts = collect_shifts(model.unet, [edits])
-        first = next((t for t in states if t < settings.window[1] * model.train_timesteps), None)
-        if first is None:  # no step lies in or after the window
-            return self.original(settings.latents, step)
+    def _edit(self, batch, step):
+        """Pictures of new settings, all of the same latents, in one batch that starts where the first window opens."""
+        latents = batch[0].latents
+        shifts = collect_shifts(self.model.unet, [self._list_edits(settings, step) for settings in batch])
+        states, original = self._trajectory(latents, step)
+        model, _ = self._model_and_start(latents)
+        opens = max(settings.window[1] for settings in batch) * model.train_timesteps
+        first = next((t for t in states if t < opens), None)
+        if first is None:  # no step lies in or after any window
+            return original.expand(len(batch), *original.shape)
         with model.lock:
             timesteps = set_timesteps(model, self.num_inference_steps)
-            timesteps = timesteps[timesteps.index(first) :]
-            return self._run(model, states[first], timesteps, shifts, step)[1]
+            start = states[first].expand(len(batch), -1, -1, -1)
+            return to_pictures(self._run(model, start, timesteps[timesteps.index(first) :], shifts, step)[1])
+
+    def _list_edits(self, settings, step):
+        edits = []
+        for name, alphas in settings.strengths:
+            layer = get_layer(self.model.unet, name)
+            vectors = self.directions(layer, settings.method, step).vectors
+            if len(alphas) > len(vectors) and any(alphas[len(vectors) :]):
+                raise ValueError(f"{len(alphas)} strengths for {len(vectors)} directions of {name}: give one for each.")
+            mask = settings.region.mask(layer.resolution)
+            for vector, alpha in zip(vectors, alphas):
+                if alpha:
+                    edits.append(Edit(vector, alpha, name, settings.window, mask, settings.site))
+        return edits
+
+    def _record_tokens(self, step):
+        """{layer name: (4, N, d)}: tokens of four samples, on the way from noise, at `TOKEN_TIME`."""
+        if self._tokens is None:
+            x = random_latents(self.model, TOKEN_SEEDS)
+            with self.model.lock:
+                timesteps = set_timesteps(self.model, self.num_inference_steps)
+                way = [t for t in timesteps if t > TOKEN_TIME * self.model.train_timesteps] or timesteps[:1]
+                with record_tokens(find_layers(self.model.unet)) as tokens:
+                    self._run(self.model, x, way, [], step)
+            self._tokens = tokens
+        return self._tokens
 
     def _trajectory(self, latents, step):
         """Unedited: {timestep: x_t before the step} and the picture."""
@@ -115,7 +176,8 @@ class Engine:
 
     def _sample(self, model, start, step):
         with model.lock:
-            return self._run(model, start, set_timesteps(model, self.num_inference_steps), [], step)
+            states, x = self._run(model, start, set_timesteps(model, self.num_inference_steps), [], step)
+        return states, to_pictures(x)[0]
 
     @torch.no_grad()
     def _run(self, model, x, timesteps, shifts, step):
@@ -124,8 +186,8 @@ class Engine:
             step(done, len(timesteps))
             states[timestep] = x
             x = denoise(model, x, [timestep], shifts)
-            self.rows += 1
-        return states, to_pictures(x)[0]
+            self.rows += len(x)
+        return states, x
 
 
 def _forget_oldest(kept, most):

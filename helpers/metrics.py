@@ -40,7 +40,7 @@ def ssim(pictures, others):
 def lpips(pictures, others):
     """Learned perceptual distance (Zhang et al. 2018, AlexNet) of each picture, 0 for equal ones; shapes as for `psnr`.
 
-    Raises RuntimeError, saying what is missing, where torchvision or its weights are not at hand: nothing is downloaded.
+    Raises RuntimeError, saying what is missing, without torchvision or its weights: nothing is downloaded.
     """
     try:
         from torchvision.models import AlexNet_Weights

@@ -1,19 +1,20 @@
 """The editing studio: a live panel of sliders over one model, for a notebook or, with Voila, a page of its own."""
 
+import collections
 import html
-import queue
-import threading
-import time
-
-import ipywidgets
-import torch
+from dataclasses import replace
 
 from helpers.attention import find_layers
-from helpers.editing import SITES
-from helpers.engine import METHODS, SLIDERS, Cancelled, Engine, Settings
-from helpers.metrics import psnr
+from helpers.controls import Controls
+from helpers.engine import METHODS, Cancelled, Engine, Settings
+from helpers.keeping import direction_link, strip_link, uploaded_directions
+from helpers.measuring import LADDER, matching_strength, measured_names, measures
+from helpers.models import load_model
 from helpers.pictures import read_picture
+from helpers.regions import SHAPES, Region
+from helpers.toyworld import WORLDS
 from helpers.widgets import triptych
+from helpers.worker import Worker
 
 POOR_RECONSTRUCTION = 25  # decibels, below which the studio warns
 WITHOUT_KERNEL = "<p>The studio needs a running kernel: run this notebook, or <code>make studio</code>.</p>"
@@ -22,32 +23,38 @@ WITHOUT_KERNEL = "<p>The studio needs a running kernel: run this notebook, or <c
 class Studio:
     """The panel. Show it in a notebook, or with Voila as a page; `close` stops its thread.
 
+    model: `DiffusionModel` to begin with; more_models: names for `load_model`, loaded when they are chosen.
     One thread computes, always the latest settings; a new drag cancels what is running. Errors appear in the panel, in
-    one line; after a file that is refused, the picture before stays.
+    one line, and leave the picture before as it was. There is one studio at a time: a new one closes the one before.
     """
 
-    def __init__(self, model, num_inference_steps=50):
-        self.engine = Engine(model, num_inference_steps)
-        self.layers = {layer.name: layer for layer in find_layers(model.unet)}
-        self._changed, self._cancel, self._closed = threading.Event(), threading.Event(), threading.Event()
-        self._idle = threading.Event()
-        self._uploads = queue.SimpleQueue()
-        self._build()
-        self._thread = threading.Thread(target=self._work, daemon=True)
-        self._thread.start()
-        self._request()
+    _open = None
+
+    def __init__(self, model, more_models=(), num_inference_steps=50):
+        if Studio._open is not None:
+            Studio._open.close()
+        self._steps, self._engines = num_inference_steps, {model.name: Engine(model, num_inference_steps)}
+        self.engine = self._engines[model.name]
+        names = dict.fromkeys([model.name, *more_models])
+        layers = [layer.name for layer in find_layers(model.unet)]
+        self.controls = Controls(list(names), layers, self._factors())
+        self._elsewhere, self._names, self._notes = {}, {}, []
+        self._passes_told = collections.Counter()
+        self.worker = Worker(self._show, self._progress, self._report)
+        self._observe()
+        self.worker.request()
+        Studio._open = self
 
     def close(self):
         """Stop computing, and take the panel away."""
-        self._closed.set()
-        self._cancel.set()
-        self._changed.set()
-        self._thread.join()
-        for widget in _with_children(self.panel):
+        self.worker.close()
+        for widget in _with_children(self.controls.panel):
             widget.close()
+        if Studio._open is self:
+            Studio._open = None
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.panel.model_id}
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.controls.panel.model_id}
         return {
             "text/plain": "Studio",
             "text/html": WITHOUT_KERNEL,
@@ -56,131 +63,201 @@ class Studio:
 
     def wait(self):
         """Block until nothing is left to compute, or the panel is closed."""
-        while self._thread.is_alive() and (self._changed.is_set() or not self._idle.is_set()):
-            time.sleep(0.05)
+        self.worker.wait()
 
-    def settings(self):
-        """The `Settings` that the controls show."""
-        latents = "upload" if self.source.value == "upload" else int(self.seed.value)
-        strengths = tuple(float(slider.value) for slider in self.sliders)
-        window = tuple(round(share, 2) for share in self.window.value)
-        return Settings(self.layer.value, self.method.value, strengths, window, self.site.value, latents)
-
-    def _build(self):
-        wide = {"description_width": "110px"}
-        self.layer = ipywidgets.Dropdown(options=list(self.layers), description="layer", style=wide)
-        self.method = ipywidgets.Dropdown(options=METHODS, value="refined", description="directions by", style=wide)
-        self.site = ipywidgets.Dropdown(options=SITES, description="shift at", style=wide)
-        self.window = ipywidgets.FloatRangeSlider(
-            value=(0.5, 0.8), min=0, max=1, step=0.05, description="window, t / T", style=wide, continuous_update=False
+    def settings(self, step=lambda done, total: None):
+        """The `Settings` that the controls show, with strengths in alpha whatever their unit."""
+        c = self.controls
+        latents = "upload" if c.source.value == "upload" else int(c.seed.value)
+        window, across, down = (
+            tuple(round(share, 2) for share in control.value) for control in (c.window, c.across, c.down)
         )
-        self.source = ipywidgets.Dropdown(options=["sample", "upload"], description="picture", style=wide)
-        self.seed = ipywidgets.BoundedIntText(value=0, min=0, max=10**6, description="seed", style=wide)
-        self.file = ipywidgets.FileUpload(accept=".png,.jpg,.jpeg,.webp", multiple=False, description="your picture")
-        self.sliders = [
-            ipywidgets.FloatSlider(
-                value=0,
-                min=-20,
-                max=20,
-                step=1,
-                style={"description_width": "130px"},
-                layout=ipywidgets.Layout(width="400px", max_width="100%"),
-                continuous_update=False,
-            )
-            for _ in range(SLIDERS)
-        ]
-        self.cancel = ipywidgets.Button(description="cancel")
-        self.progress = ipywidgets.IntProgress(value=0, min=0, max=1, description="", bar_style="info")
-        self.status = ipywidgets.HTML()
-        self.view = ipywidgets.HTML()
-        self._name_sliders()
-        for control in (self.layer, self.method, self.site, self.window, self.source, self.seed, *self.sliders):
-            control.observe(lambda _: self._request(), "value")
-        self.file.observe(self._receive, "value")
-        self.cancel.on_click(lambda _: self._cancel.set())
-        left = ipywidgets.VBox([self.layer, self.method, self.site, self.window, self.source, self.seed, self.file])
-        right = ipywidgets.VBox([*self.sliders, ipywidgets.HBox([self.cancel, self.progress]), self.status])
-        controls = ipywidgets.HBox([left, right], layout=ipywidgets.Layout(flex_flow="row wrap"))
-        self.panel = ipywidgets.VBox([controls, self.view])
+        shape = c.region.value
+        region = Region(shape, across, down) if shape in SHAPES else Region(shape)
+        shown = {**self._elsewhere, c.layer.value: [slider.value for slider in c.sliders]}
+        settings = Settings({}, c.method.value, window, c.site.value, region, latents)
+        if c.unit.value != "alpha":
+            shown = {
+                name: [matching_strength(self.engine, settings, name, i, v, step) for i, v in enumerate(changes)]
+                for name, changes in shown.items()
+            }
+        return replace(settings, strengths=shown)
 
-    def _name_sliders(self):
-        values = self.engine.directions(self.layers[self.layer.value], self.method.value).values
-        for index, slider in enumerate(self.sliders):
-            slider.description = f"{index + 1}" if values is None else f"{index + 1}, eigenvalue {values[index]:.2f}"
+    # what the controls do
 
-    def _receive(self, change):
+    def _observe(self):
+        c, request = self.controls, self.worker.request
+        for control in c.values:
+            control.observe(lambda _: request(), "value")
+        c.layer.observe(self._change_layer, "value")
+        c.unit.observe(self._change_unit, "value")
+        c.model.observe(lambda change: request(lambda step: self._take_model(change["new"]), keep=True), "value")
+        c.file.observe(lambda change: self._receive(change, self._take_picture), "value")
+        c.load.observe(lambda change: self._receive(change, self._take_directions), "value")
+        c.new_sample.on_click(lambda _: self._show_sample(c.seed.value + 1))
+        c.reset.on_click(lambda _: self._to_zero())
+        c.measure.on_click(lambda _: request(self._measure_names))
+        c.save.on_click(lambda _: request(self._save))
+        c.strip.on_click(lambda _: request(self._export_strip))
+        c.cancel.on_click(lambda _: self.worker.cancel())
+
+    def _receive(self, change, task):
         """A file arrived: a tuple of dicts in ipywidgets 8, a dict by name in 7."""
         if change["new"]:
             files = change["new"].values() if isinstance(change["new"], dict) else change["new"]
-            self._uploads.put(bytes(next(iter(files))["content"]))
-            if self.source.value == "upload":
-                self._request()
-            else:
-                self.source.value = "upload"  # which asks for it, too
+            data = bytes(next(iter(files))["content"])
+            self.worker.request(lambda step: task(data, step), keep=True)
 
-    def _request(self):
-        self._cancel.set()
-        self._changed.set()
+    def _change_layer(self, change):
+        """Every layer keeps its own strengths, which add up; the sliders show those of the chosen one."""
+        if not self.worker.calls:
+            sliders = self.controls.sliders
+            self._elsewhere[change["old"]] = [slider.value for slider in sliders]
+            for slider, value in zip(sliders, self._elsewhere.pop(change["new"], [0] * len(sliders))):
+                slider.value = value
+            self.worker.request()
 
-    def _work(self):
-        while True:
-            self._changed.wait()
-            self._idle.clear()
-            self._changed.clear()
-            self._cancel.clear()
-            if self._closed.is_set():
-                return
-            try:
-                self._show()
-            except Cancelled:
-                self.status.value = "cancelled"
-            except Exception as error:  # the panel is the only place for it
-                message = (str(error) or type(error).__name__).splitlines()[0]
-                self.status.value = f"<span role='alert'>{html.escape(message)}</span>"
-            finally:
-                self._idle.set()
+    def _change_unit(self, _):
+        self._elsewhere.clear()
+        self.controls.set_unit()
+        self.worker.request()
 
-    def _show(self):
-        started = time.monotonic()
+    def _to_zero(self):
+        self._elsewhere.clear()
+        for slider in self.controls.sliders:
+            slider.value = 0
+        self.worker.request()
 
-        def step(done, total):
-            nonlocal started
-            if self._cancel.is_set():
-                raise Cancelled
-            started = started if done else time.monotonic()
-            self.progress.max, self.progress.value = total, done
-            if done:
-                left = (time.monotonic() - started) / done * (total - done)
-                self.status.value = f"step {done} of {total}, about {left:.0f} s left"
+    def _show_sample(self, seed):
+        self.controls.source.value = "sample"
+        self.controls.seed.value = seed
 
-        self._name_sliders()
-        notes, data, rows = [], None, self.engine.rows
-        while not self._uploads.empty():
-            data = self._uploads.get()
-        if data is not None:
-            picture, notes = read_picture(data, self.engine.model.sample_shape[-1])
-            self.engine.use(picture, step)
-        settings = self.settings()
+    # what the thread does
+
+    def _progress(self, done, total, seconds):
+        c = self.controls
+        c.progress.max, c.progress.value = total, done
+        if done:
+            c.status.value = f"step {done} of {total}, about {seconds:.0f} s left"
+
+    def _report(self, error):
+        message = "cancelled" if isinstance(error, Cancelled) else (str(error) or type(error).__name__).splitlines()[0]
+        self.controls.status.value = f"<span role='alert'>{html.escape(message)}</span>"
+
+    def _show(self, step):
+        c = self.controls
+        self._label_sliders(step)
+        settings = self.settings(step)
         edited, original = self.engine.edit(settings, step), self.engine.original(settings.latents, step)
-        strengths = ", ".join(f"{alpha:g}" for alpha in settings.strengths)
         name = "your picture" if settings.latents == "upload" else f"seed {settings.latents}"
-        self.view.value = triptych(original, edited, f"{name}, strengths {strengths}", name)
-        self.progress.value = self.progress.max
-        self.status.value = html.escape("; ".join([*notes, *self._measures(settings, original, edited, rows)]))
+        mask = settings.region.mask(self._layer(c.layer.value).resolution)
+        c.view.value = triptych(original, edited, f"{name}, {_in_words(settings)}", name, mask)
+        c.progress.value = c.progress.max
+        notes, self._notes = self._notes, []
+        c.status.value = html.escape("; ".join([*notes, *self._measures(settings, original, edited)]))
 
-    def _measures(self, settings, original, edited, rows):
-        found = ["unedited"]
-        if not torch.equal(original, edited):
-            found = [f"PSNR to the original {psnr(edited.unsqueeze(0), original.unsqueeze(0)).item():.1f} dB"]
+    def _label_sliders(self, step):
+        c = self.controls
+        layer = self._layer(c.layer.value)
+        values = self.engine.directions(layer, c.method.value, step).values
+        names = self._names.get((self.engine.model.name, layer.name, c.method.value), [])
+        for index, slider in enumerate(c.sliders):
+            label = [str(index + 1)]
+            if values is not None and index < len(values):
+                label.append(f"eigenvalue {values[index]:.2f}")
+            slider.description = ", ".join([*label, *names[index : index + 1]])
+
+    def _measures(self, settings, original, edited):
+        found = measures(self.engine.model.name, original, edited)
+        if self.controls.unit.value != "alpha" and settings.strengths:
+            short = any(abs(alpha) >= LADDER[-1] for _, alphas in settings.strengths for alpha in alphas)
+            found.append(_in_words(settings) + (f", the largest that is tried: {LADDER[-1]}" if short else ""))
         if settings.latents == "upload":
             poor = self.engine.decibels < POOR_RECONSTRUCTION
             warning = ", poor: edits will not be of your picture" if poor else ""
             found.append(f"your picture came back with {self.engine.decibels:.1f} dB{warning}")
-        return [*found, f"{self.engine.rows - rows} network passes"]
+        rows, name = self.engine.rows, self.engine.model.name
+        found.append(f"{rows - self._passes_told[name]} network passes")
+        self._passes_told[name] = rows
+        return found
+
+    def _layer(self, name):
+        return next(layer for layer in find_layers(self.engine.model.unet) if layer.name == name)
+
+    def _factors(self):
+        world = WORLDS.get(self.engine.model.name)
+        return list(world.factors) if world else []
+
+    # tasks of the thread
+
+    def _take_model(self, name):
+        """Another model; after a failure the one before stays chosen."""
+        c = self.controls
+        if name == self.engine.model.name:
+            return
+        try:
+            if name not in self._engines:
+                c.status.value = f"loading {html.escape(name)} ..."
+                self._engines[name] = Engine(load_model(name), self._steps)
+        except Exception:
+            c.model.value = self.engine.model.name
+            raise
+        self.engine = self._engines[name]
+        self._elsewhere.clear()
+        for slider in c.sliders:
+            slider.value = 0
+        c.method.value, c.source.value, c.region.value = "refined", "sample", "everywhere"
+        c.layer.options = [layer.name for layer in find_layers(self.engine.model.unet)]
+        c.region.options = [*c.region.options[:3], *self._factors()]
+
+    def _take_picture(self, data, step):
+        picture, notes = read_picture(data, self.engine.model.sample_shape[-1])
+        self.engine.use(picture, step)
+        self.controls.source.value = "upload"
+        self._notes += notes
+
+    def _take_directions(self, data, step):
+        c = self.controls
+        directions, about = uploaded_directions(data, self.engine.model.unet)
+        self.engine.add(directions)
+        self._names[self.engine.model.name, directions.layer, "file"] = about["names"]
+        if "file" not in c.method.options:
+            c.method.options = [*METHODS, "file"]
+        self._to_zero()
+        c.layer.value, c.method.value = directions.layer, "file"
+        self._notes.append(f"loaded: {', '.join(about['names'])}")
+
+    def _measure_names(self, step):
+        c = self.controls
+        layer, method = self._layer(c.layer.value), c.method.value
+        settings = replace(self.settings(step), strengths={}, region=Region())
+        names = measured_names(self.engine, layer, method, settings, step=step)
+        self._names[self.engine.model.name, layer.name, method] = names
+
+    def _save(self, step):
+        c = self.controls
+        name = c.name.value.strip()
+        c.links.value, alpha = direction_link(self.engine, self.settings(step), c.layer.value, name, step)
+        self._notes.append(f"saved {name}: the edit shown has alpha = {alpha:.1f} of it")
+
+    def _export_strip(self, step):
+        c = self.controls
+        c.links.value = strip_link(self.engine, self.settings(step), c.name.value.strip(), step)
+        self._notes.append("the strip is ready, from minus to plus the strengths shown")
+
+
+def _in_words(settings):
+    """Strengths by layer: "mid_block.attentions.0: 1 at 8, 3 at -4"."""
+    words = [
+        f"{layer}: " + ", ".join(f"{i + 1} at {alpha:.3g}" for i, alpha in enumerate(alphas) if alpha)
+        for layer, alphas in settings.strengths
+    ]
+    return "; ".join(words) or "unedited"
 
 
 def _with_children(widget):
-    """A widget and all that it holds."""
+    """A widget, its layout and style, and all that it holds."""
     yield widget
+    yield from (part for part in (widget.layout, getattr(widget, "style", None)) if part is not None)
     for child in getattr(widget, "children", ()):
         yield from _with_children(child)

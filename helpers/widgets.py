@@ -138,14 +138,20 @@ class Explorer:
         return triptych(original, edited, what, f"picture {picture + 1}")
 
 
-def triptych(original, edited, what, name):
-    """Original, edit and amplified difference side by side, as HTML. Pictures: (3, height, width) in [0, 1]."""
+def triptych(original, edited, what, name, mask=None):
+    """Original, edit and amplified difference side by side, as HTML. Pictures: (3, height, width) in [0, 1].
+
+    mask: None, or (side, side) weights over the tokens; then a fourth picture shows where the edit is applied.
+    """
     difference = ((edited - original).abs() * DIFFERENCE_GAIN).clamp(0, 1)
     images = [
         (original, f"original, {name}"),
         (edited, f"edit: {what}"),
         (difference, f"difference times {DIFFERENCE_GAIN}: {what}"),
     ]
+    if mask is not None:
+        weights = torch.nn.functional.interpolate(mask[None, None], original.shape[-2:])[0]
+        images.append((original * (0.25 + 0.75 * weights), "region: tokens that are shifted are bright"))
     figures = "".join(
         f'<figure style="margin:0 6px 0 0;flex:1 1 0;max-width:260px"><img alt="{html.escape(label)}" '
         f'src="{_jpeg_url(image)}" style="width:100%;image-rendering:pixelated">'
@@ -160,8 +166,24 @@ def _sheet(frames):
     return torch.cat([torch.cat(list(column), dim=-2) for column in frames], dim=-1)
 
 
+def download_link(data, name, kind):
+    """HTML of a link under which the browser saves the given bytes; kind: their media type."""
+    url = f"data:{kind};base64,{base64.b64encode(data).decode()}"
+    return f'<a download="{html.escape(name)}" href="{url}">download {html.escape(name)}</a>'
+
+
+def png_bytes(picture):
+    """A picture (3, height, width) in [0, 1] as a PNG file."""
+    return _encode(picture, "PNG")
+
+
 def _jpeg_url(picture):
+    data = _encode(picture, "JPEG", quality=95, subsampling=0)
+    return "data:image/jpeg;base64," + base64.b64encode(data).decode()
+
+
+def _encode(picture, kind, **options):
     pixels = (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=95, subsampling=0)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    Image.fromarray(pixels).save(buffer, kind, **options)
+    return buffer.getvalue()

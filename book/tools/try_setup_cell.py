@@ -1,10 +1,12 @@
 """Try the setup cell where a reader pastes it: in a runtime like Colab's, which has torch, numpy and ipywidgets 7.
 
 A virtual environment with those packages and a fresh folder are made; the address in the setup cell is replaced by this
-checkout. Two chapters and the explorer's check must then run, and torch, numpy and ipywidgets must be what they were.
+checkout. Two chapters and the checks of the explorer and the panel must then run, and torch, numpy and ipywidgets must
+be what they were.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,7 +16,7 @@ from pathlib import Path
 import nbformat
 from set_home import ROOT, current_home
 
-NAMES = ["02-where-attention-sits", "08-the-studio", "checks/explorer"]
+NAMES = ["02-where-attention-sits", "08-the-studio", "checks/explorer", "checks/studio"]
 NOTEBOOKS = [ROOT / "notebooks" / f"{name}.ipynb" for name in NAMES]
 PREINSTALLED = ["torch", "numpy<2.4", "ipywidgets==7.7.1", "ipykernel", "matplotlib", "pillow", "tqdm", "nbclient"]
 KEPT = ["torch", "numpy", "ipywidgets"]
@@ -41,6 +43,7 @@ def main():
         python = folder / "runtime" / "bin" / "python"
         subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
         before = versions(python)
+        without_browser = {name: value for name, value in os.environ.items() if name != "REQUIRE_BROWSER"}
         (folder / "fresh").mkdir()
         for path in NOTEBOOKS:
             notebook = nbformat.read(path, as_version=4)
@@ -50,7 +53,7 @@ def main():
             setup.source = setup.source[:start] + f"git+file://{ROOT}" + setup.source[setup.source.index('"', start) :]
             nbformat.write(notebook, folder / "fresh" / path.name)
             print("running", path.name, "there ...", flush=True)
-            subprocess.run([python, "-c", RUN, path.name], check=True, cwd=folder / "fresh")
+            subprocess.run([python, "-c", RUN, path.name], check=True, cwd=folder / "fresh", env=without_browser)
         after = versions(python)
     added = sorted(set(after) - set(before))
     changed = [name for name in before if after.get(name) != before[name]]

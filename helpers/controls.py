@@ -1,0 +1,79 @@
+"""The widgets of the studio and how they are laid out; what they do is in helpers.studio."""
+
+import ipywidgets
+
+from helpers.editing import SITES
+from helpers.engine import METHODS, SLIDERS
+from helpers.regions import SHAPES
+
+NARROW, WIDE = {"description_width": "100px"}, {"description_width": "220px"}
+#: unit of strength -> (largest, step); a picture's pixels are in [0, 1]
+UNITS = {"alpha": (20, 1), "image change (RMS)": (0.2, 0.01)}
+
+
+class Controls:
+    """Every control of the panel as an attribute; `panel` holds them all."""
+
+    def __init__(self, models, layers, factors):
+        choice, between = ipywidgets.Dropdown, ipywidgets.FloatRangeSlider
+        self.model = choice(options=models, description="model", style=NARROW)
+        self.layer = choice(options=layers, description="layer", style=NARROW)
+        self.method = choice(options=METHODS, value="refined", description="directions by", style=NARROW)
+        self.source = choice(options=["sample", "upload"], description="picture", style=NARROW)
+        self.seed = ipywidgets.BoundedIntText(value=0, min=0, max=10**6, description="seed", style=NARROW)
+        self.new_sample = ipywidgets.Button(description="new sample")
+        self.file = ipywidgets.FileUpload(accept=".png,.jpg,.jpeg,.webp", multiple=False, description="your picture")
+        self.unit = choice(options=list(UNITS), description="strength in", style=NARROW)
+        self.sliders = [self._slider() for _ in range(SLIDERS)]
+        self.reset = ipywidgets.Button(description="all to zero")
+        self.measure = ipywidgets.Button(description="measure names")
+        shares = {"min": 0, "max": 1, "step": 0.05, "style": NARROW, "continuous_update": False}
+        self.window = between(value=(0.5, 0.8), description="window, t / T", **shares)
+        self.site = choice(options=SITES, description="shift at", style=NARROW)
+        self.region = choice(options=[*SHAPES, *factors], description="region", style=NARROW)
+        self.across = between(value=(0.25, 0.75), description="across", **shares)
+        self.down = between(value=(0.25, 0.75), description="down", **shares)
+        self.name = ipywidgets.Text(value="my-direction", description="name", style=NARROW)
+        self.save = ipywidgets.Button(description="save direction")
+        self.strip = ipywidgets.Button(description="export strip")
+        self.load = ipywidgets.FileUpload(accept=".safetensors", multiple=False, description="load directions")
+        self.links = ipywidgets.HTML()
+        self.cancel = ipywidgets.Button(description="cancel")
+        self.progress = ipywidgets.IntProgress(value=0, min=0, max=1, bar_style="info")
+        self.status = ipywidgets.HTML()
+        self.view = ipywidgets.HTML()
+        self.panel = self._lay_out()
+
+    @property
+    def values(self):
+        """The controls whose value decides the picture."""
+        where = (self.window, self.site, self.region, self.across, self.down)
+        return (self.method, self.source, self.seed, *where, *self.sliders)
+
+    def set_unit(self):
+        """Give the sliders the range of the chosen unit, all at zero."""
+        largest, step = UNITS[self.unit.value]
+        for slider in self.sliders:
+            slider.value = 0
+            slider.min, slider.max, slider.step = -largest, largest, step
+
+    def _slider(self):
+        largest, step = UNITS["alpha"]
+        layout = ipywidgets.Layout(width="470px", max_width="100%")
+        return ipywidgets.FloatSlider(
+            value=0, min=-largest, max=largest, step=step, style=WIDE, layout=layout, continuous_update=False
+        )
+
+    def _lay_out(self):
+        row, column = ipywidgets.HBox, ipywidgets.VBox
+        what = column([self.model, self.layer, self.method, self.unit, self.source])
+        what.children += (self.seed, row([self.new_sample, self.file]))
+        strengths = column([*self.sliders, row([self.reset, self.measure])])
+        wrap = ipywidgets.Layout(flex_flow="row wrap")
+        running = row([self.cancel, self.progress, self.status], layout=wrap)
+        where = column([self.window, self.site, self.region, self.across, self.down])
+        keep = column([self.name, row([self.save, self.strip, self.load], layout=wrap), self.links])
+        more = ipywidgets.Accordion(children=[where, keep], selected_index=None)
+        more.set_title(0, "When and where: window, site, region")
+        more.set_title(1, "Keep: save a direction, export a strip, load a file")
+        return column([self.view, running, row([what, strengths], layout=wrap), more])

@@ -1,0 +1,84 @@
+"""What directions do to a model's pictures: the strength for a wanted change, and the factor that moves most."""
+
+from dataclasses import replace
+
+import torch
+
+from helpers.engine import SLIDERS
+from helpers.metrics import factor_changes, lpips, psnr, rms_change, ssim
+from helpers.toyworld import WORLDS
+
+LADDER = (2, 4, 8, 16, 32, 64)  # strengths that are tried for a wanted change
+NAMING_STRENGTH, NAMING_SEEDS = 8, (2001, 2002, 2003)
+SMALLEST_NAMED = 0.5  # standard deviations
+
+
+def matching_strength(engine, settings, layer_name, index, change, step=lambda done, total: None):
+    """alpha with which one direction alone changes the picture by a wanted amount.
+
+    engine: `Engine`; settings: `Settings`, whose strengths are ignored; change: root mean squared change of the pixels,
+    in [-1, 1], whose sign becomes that of alpha. Between the strengths of `LADDER` the change is taken as linear; where
+    even the largest changes less, that one is returned. Costs six edits in one batch, once per direction and sign.
+    """
+    if change == 0:
+        return 0.0
+    sign = 1 if change > 0 else -1
+    tried = [replace(settings, strengths={layer_name: (0,) * index + (sign * alpha,)}) for alpha in LADDER]
+    pictures = engine.edits(tried, step)
+    changes = [0.0, *rms_change(pictures, engine.original(settings.latents, step).expand_as(pictures)).tolist()]
+    strengths = [0.0, *LADDER]
+    for i in range(1, len(changes)):
+        if changes[i] >= abs(change):
+            share = (abs(change) - changes[i - 1]) / (changes[i] - changes[i - 1])
+            return sign * (strengths[i - 1] + share * (strengths[i] - strengths[i - 1]))
+    return sign * float(LADDER[-1])
+
+
+def measured_names(engine, layer, method, settings, strength=NAMING_STRENGTH, step=lambda done, total: None):
+    """For each of the first directions, the factor of the drawn world that it moves most, or "unclear": a list of str.
+
+    Edited pictures at alpha = strength and its negative are compared on three samples that are fixed in advance. A
+    direction is named when the strongest factor moves by half a standard deviation or more in the mean, and the same
+    way in all three. settings: `Settings`, for window and site. Raises ValueError for a model of unknown factors.
+    """
+    if engine.model.name not in WORLDS:
+        raise ValueError(f"{engine.model.name} has no known factors: directions can be named by you only.")
+    count = min(SLIDERS, len(engine.directions(layer, method, step)))
+    differences = []
+    for seed in NAMING_SEEDS:
+        both = [
+            replace(settings, method=method, latents=seed, strengths={layer.name: (0,) * i + (sign * strength,)})
+            for sign in (1, -1)
+            for i in range(count)
+        ]
+        pictures = engine.edits(both, step)
+        changes = factor_changes(engine.model.name, pictures[count:], pictures[:count])
+        differences.append(torch.stack(list(changes.values()), dim=1))
+    moves = torch.stack(differences)  # (samples, directions, factors)
+    names = []
+    for index in range(count):
+        mean = moves[:, index].mean(0)
+        strongest = mean.abs().argmax()
+        agreed = moves[:, index, strongest].sign().unique().numel() == 1
+        clear = agreed and mean[strongest].abs() >= SMALLEST_NAMED
+        names.append(f"{list(changes)[strongest]} {mean[strongest]:+.1f} sd" if clear else "unclear")
+    return names
+
+
+def measures(model_name, original, edited):
+    """What an edit did to a picture (3, height, width), in words: a list of str, with the factors that moved most."""
+    if torch.equal(original, edited):
+        return ["unedited"]
+    pair = original.unsqueeze(0), edited.unsqueeze(0)
+    found = [
+        f"RMS change {rms_change(*pair).item():.3f}",
+        f"PSNR {psnr(*pair).item():.1f} dB",
+        f"SSIM {ssim(*pair).item():.3f}",
+    ]
+    changes = factor_changes(model_name, *pair)
+    most = sorted(changes, key=lambda name: -changes[name].abs().item())[:3]
+    found += [f"{name} {changes[name].item():+.1f} sd" for name in most]
+    try:
+        return [*found, f"LPIPS {lpips(*pair).item():.3f}"]
+    except RuntimeError as error:
+        return [*found, str(error).rstrip(".")]

@@ -1,0 +1,103 @@
+"""One thread behind a panel: it runs what was asked for last, and can be interrupted at every step."""
+
+import collections
+import threading
+import time
+
+from helpers.engine import Cancelled
+
+
+class Worker:
+    """Runs tasks in the order in which they were asked for, and `show` after them.
+
+    show and tasks: functions that take step(done, total), call it before every piece of work, and let `Cancelled` pass.
+    progress(done, total, seconds left) and report(error) are called on the thread, report also with `Cancelled`.
+    """
+
+    def __init__(self, show, progress, report):
+        self._show, self._progress, self._report = show, progress, report
+        self._tasks = collections.deque()
+        self._changed, self._cancel, self._closed = threading.Event(), threading.Event(), threading.Event()
+        self._idle = threading.Event()
+        self._interrupted = False
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    @property
+    def calls(self):
+        """Whether it is the worker's own thread that asks."""
+        return threading.current_thread() is self._thread
+
+    @property
+    def alive(self):
+        return self._thread.is_alive()
+
+    def request(self, task=None, keep=False):
+        """Interrupt what runs; then run the task, if there is one, and show.
+
+        keep: run the task again when a later request has interrupted it. The thread's own requests are ignored: it
+        shows anyway.
+        """
+        if self.calls:
+            return
+        if task is not None:
+            self._tasks.append((task, keep))
+        self._interrupted = True
+        self._changed.set()
+        self._cancel.set()
+
+    def cancel(self):
+        """Stop what runs, for good."""
+        self._cancel.set()
+
+    def wait(self):
+        """Block until nothing is left to do, or the worker is closed."""
+        while self.alive and (self._changed.is_set() or not self._idle.is_set()):
+            time.sleep(0.05)
+
+    def close(self):
+        """Stop what runs, and the thread."""
+        self._closed.set()
+        self._cancel.set()
+        self._changed.set()
+        self._thread.join()
+
+    def _work(self):
+        while True:
+            self._changed.wait()
+            self._idle.clear()
+            self._changed.clear()
+            self._cancel.clear()
+            self._interrupted = False
+            if self._closed.is_set():
+                return
+            try:
+                self._run_tasks()
+                self._show(self._steps())
+            except Exception as error:  # a panel is the only place for it
+                self._report(error)
+            finally:
+                self._idle.set()
+
+    def _run_tasks(self):
+        while self._tasks:
+            task, keep = self._tasks.popleft()
+            try:
+                task(self._steps())
+            except Cancelled:
+                if keep and self._interrupted:
+                    self._tasks.appendleft((task, keep))
+                raise
+
+    def _steps(self):
+        started = time.monotonic()
+
+        def step(done, total):
+            nonlocal started
+            if self._cancel.is_set():
+                raise Cancelled
+            if done == 0:
+                started = time.monotonic()
+            self._progress(done, total, (time.monotonic() - started) / max(done, 1) * (total - done))
+
+        return step
