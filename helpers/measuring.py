@@ -9,6 +9,7 @@ from helpers.metrics import factor_changes, lpips, psnr, rms_change, ssim
 from helpers.toyworld import WORLDS
 
 LADDER = (2, 4, 8, 16, 32, 64)  # strengths that are tried for a wanted change
+TRIES, TOLERANCE = 4, 0.05
 NAMING_STRENGTH, NAMING_SEEDS = 8, (2001, 2002, 2003)
 SMALLEST_NAMED = 0.5  # standard deviations
 
@@ -17,21 +18,34 @@ def matching_strength(engine, settings, layer_name, index, change, step=lambda d
     """alpha with which one direction alone changes the picture by a wanted amount.
 
     engine: `Engine`; settings: `Settings`, whose strengths are ignored; change: root mean squared change of the pixels,
-    in [-1, 1], whose sign becomes that of alpha. Between the strengths of `LADDER` the change is taken as linear; where
-    even the largest changes less, that one is returned. Costs six edits in one batch, once per direction and sign.
+    in [-1, 1], whose sign becomes that of alpha. The strengths of `LADDER` are tried in one batch, once per direction
+    and sign; between them false position narrows down, until the change is right to 5 % or four more edits were tried.
+    Where even the largest strength changes less, that one is returned.
     """
     if change == 0:
         return 0.0
-    sign = 1 if change > 0 else -1
-    tried = [replace(settings, strengths={layer_name: (0,) * index + (sign * alpha,)}) for alpha in LADDER]
-    pictures = engine.edits(tried, step)
-    changes = [0.0, *rms_change(pictures, engine.original(settings.latents, step).expand_as(pictures)).tolist()]
-    strengths = [0.0, *LADDER]
-    for i in range(1, len(changes)):
-        if changes[i] >= abs(change):
-            share = (abs(change) - changes[i - 1]) / (changes[i] - changes[i - 1])
-            return sign * (strengths[i - 1] + share * (strengths[i] - strengths[i - 1]))
-    return sign * float(LADDER[-1])
+    sign, wanted = (1 if change > 0 else -1), abs(change)
+
+    def changes(strengths):
+        edits = [replace(settings, strengths={layer_name: (0,) * index + (sign * a,)}) for a in strengths]
+        pictures = engine.edits(edits, step)
+        return rms_change(pictures, engine.original(settings.latents, step).expand_as(pictures)).tolist()
+
+    known = [(0.0, 0.0), *zip(LADDER, changes(LADDER), strict=True)]
+    above = next((i for i, (_, found) in enumerate(known) if found >= wanted), None)
+    if above is None:
+        return sign * float(LADDER[-1])
+    (low, low_change), (high, high_change) = known[above - 1], known[above]
+    for _ in range(TRIES):
+        strength = low + (wanted - low_change) / (high_change - low_change) * (high - low)
+        (found,) = changes([strength])
+        if abs(found / wanted - 1) <= TOLERANCE:
+            break
+        if found < wanted:
+            low, low_change = strength, found
+        else:
+            high, high_change = strength, found
+    return sign * strength
 
 
 def measured_names(engine, layer, method, settings, strength=NAMING_STRENGTH, step=lambda done, total: None):
