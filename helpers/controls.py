@@ -6,7 +6,7 @@ from helpers.editing import SITES
 from helpers.engine import METHODS, SLIDERS
 from helpers.regions import SHAPES
 
-NARROW, WIDE = {"description_width": "100px"}, {"description_width": "220px"}
+NARROW = {"description_width": "100px"}
 #: unit of strength -> (largest, step); a picture's pixels are in [0, 1]
 UNITS = {"alpha": (20, 1), "image change (RMS)": (0.2, 0.01)}
 
@@ -25,6 +25,9 @@ class Controls:
         self.file = ipywidgets.FileUpload(accept=".png,.jpg,.jpeg,.webp", multiple=False, description="your picture")
         self.unit = choice(options=list(UNITS), description="strength in", style=NARROW)
         self.sliders = [self._slider() for _ in range(SLIDERS)]
+        self.labels = [
+            ipywidgets.Label(layout=ipywidgets.Layout(width="230px", margin="0 0 0 12px")) for _ in range(SLIDERS)
+        ]
         self.reset = ipywidgets.Button(description="all to zero")
         self.measure = ipywidgets.Button(description="measure names")
         shares = {"min": 0, "max": 1, "step": 0.05, "style": NARROW, "continuous_update": False}
@@ -59,17 +62,18 @@ class Controls:
 
     def _slider(self):
         largest, step = UNITS["alpha"]
-        layout = ipywidgets.Layout(width="470px", max_width="100%")
+        layout = ipywidgets.Layout(width="300px")
         return ipywidgets.FloatSlider(
-            value=0, min=-largest, max=largest, step=step, style=WIDE, layout=layout, continuous_update=False
+            value=0, min=-largest, max=largest, step=step, layout=layout, continuous_update=False
         )
 
     def _lay_out(self):
         row, column = ipywidgets.HBox, ipywidgets.VBox
         what = column([self.model, self.layer, self.method, self.unit, self.source])
         what.children += (self.seed, row([self.new_sample, self.file]))
-        strengths = column([*self.sliders, row([self.reset, self.measure])])
         wrap = ipywidgets.Layout(flex_flow="row wrap")
+        rows = [row([label, slider], layout=wrap) for label, slider in zip(self.labels, self.sliders)]
+        strengths = column([*rows, row([self.reset, self.measure])])
         running = row([self.cancel, self.progress, self.status], layout=wrap)
         where = column([self.window, self.site, self.region, self.across, self.down])
         keep = column([self.name, row([self.save, self.strip, self.load], layout=wrap), self.links])

@@ -44,7 +44,7 @@ def lpips(pictures, others):
     """
     try:
         from torchvision.models import AlexNet_Weights
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:  # the latter from a torchvision that does not fit torch
         raise RuntimeError("LPIPS is left out: install torchvision for it.") from error
     weights = Path(torch.hub.get_dir()) / "checkpoints" / Path(AlexNet_Weights.IMAGENET1K_V1.url).name
     if not weights.exists():

@@ -161,11 +161,11 @@ class Studio:
         layer = self._layer(c.layer.value)
         values = self.engine.directions(layer, c.method.value, step).values
         names = self._names.get((self.engine.model.name, layer.name, c.method.value), [])
-        for index, slider in enumerate(c.sliders):
-            label = [str(index + 1)]
+        for index, label in enumerate(c.labels):
+            words = [str(index + 1)]
             if values is not None and index < len(values):
-                label.append(f"eigenvalue {values[index]:.2f}")
-            slider.description = ", ".join([*label, *names[index : index + 1]])
+                words.append(f"eigenvalue {values[index]:.2f}")
+            label.value = ", ".join([*words, *names[index : index + 1]])
 
     def _measures(self, settings, original, edited):
         found = measures(self.engine.model.name, original, edited)

@@ -11,6 +11,7 @@ from nbclient import NotebookClient
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
+WIDGET = "application/vnd.jupyter.widget-view+json"
 IMAGES = ROOT / "book" / "images"
 #: figures of notebooks that prose pages and the README show, by name; each is kept as IMAGES / NAME.png
 PICTURES = {"first-edit", "attention-over-time", "factor-changes"}
@@ -42,6 +43,8 @@ def run(path):
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
     shrink_pictures(notebook)
+    if not any(WIDGET in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])):
+        notebook.metadata.pop("widgets", None)  # of widgets that no reader sees
     nbformat.write(notebook, path)
     for cell in notebook.cells:
         name = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
