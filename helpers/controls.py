@@ -56,9 +56,26 @@ class Controls:
     def set_unit(self):
         """Give the sliders the range of the chosen unit, all at zero."""
         largest, step = UNITS[self.unit.value]
+        self.to_zero()
+        for slider in self.sliders:
+            slider.min, slider.max, slider.step = -largest, largest, step
+
+    def to_zero(self):
         for slider in self.sliders:
             slider.value = 0
-            slider.min, slider.max, slider.step = -largest, largest, step
+
+    def label_sliders(self, values, names):
+        """Index, eigenvalue and name of each direction, as far as they are known. values: (count,) or None."""
+        for index, label in enumerate(self.labels):
+            words = [str(index + 1)]
+            if values is not None and index < len(values):
+                words.append(f"eigenvalue {values[index]:.2f}")
+            label.value = ", ".join([*words, *names[index : index + 1]])
+
+    def close(self):
+        """Take every widget away."""
+        for widget in _with_children(self.panel):
+            widget.close()
 
     def _slider(self):
         largest, step = UNITS["alpha"]
@@ -81,3 +98,11 @@ class Controls:
         more.set_title(0, "When and where: window, site, region")
         more.set_title(1, "Keep: save a direction, export a strip, load a file")
         return column([self.view, running, row([what, strengths], layout=wrap), more])
+
+
+def _with_children(widget):
+    """A widget, its layout and style, and all that it holds."""
+    yield widget
+    yield from (part for part in (widget.layout, getattr(widget, "style", None)) if part is not None)
+    for child in getattr(widget, "children", ()):
+        yield from _with_children(child)

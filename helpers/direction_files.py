@@ -57,10 +57,12 @@ def load_directions(path, unet):
         raise OSError(f"{path} could not be read as .safetensors ({str(error).splitlines()[0]}).") from error
     if about.get("format") != FORMAT or "vectors" not in tensors:
         raise ValueError(f"{path} holds no editing directions: make such a file with save_directions.")
-    missing = {"model", "layer", "method", "trace"} - set(about)
+    missing = {"model", "layer", "method", "trace", "names"} - set(about)
     if missing or tensors["vectors"].ndim != 2:
         raise ValueError(f"{path} is incomplete (no {', '.join(sorted(missing)) or 'list of vectors'}): make it again.")
     layer, vectors = get_layer(unet, about["layer"]), tensors["vectors"]
+    if len(about["names"]) != len(vectors) or not torch.isfinite(vectors).all():
+        raise ValueError(f"{path} is damaged ({len(about['names'])} names, {len(vectors)} vectors): make it again.")
     origin = f"{path} was made for {about['model']}"
     if vectors.shape[1] != layer.channels:
         raise ValueError(f"{origin}, where {layer.name} has {vectors.shape[1]} channels: here it has {layer.channels}.")

@@ -42,6 +42,14 @@ class Settings:
         kept = tuple(sorted((layer, alphas) for layer, alphas in pairs if any(alphas)))
         object.__setattr__(self, "strengths", kept)  # as sorted pairs without zeros, which can be hashed
 
+    def in_words(self):
+        """Strengths by layer: "mid_block.attentions.0: 1 at 8, 3 at -4"."""
+        words = [
+            f"{layer}: " + ", ".join(f"{i + 1} at {alpha:.3g}" for i, alpha in enumerate(alphas) if alpha)
+            for layer, alphas in self.strengths
+        ]
+        return "; ".join(words) or "unedited"
+
 
 class Engine:
     """Computes edits of one picture at a time and keeps what it may need again.
@@ -56,6 +64,7 @@ class Engine:
         self.model, self.num_inference_steps = model, num_inference_steps
         self.rows = 0
         self.upload = self.decibels = None
+        self.strengths = {}  # found by `helpers.measuring.matching_strength`
         self._directions, self._tokens, self._trajectories, self._pictures = {}, None, {}, {}
 
     def directions(self, layer, method, step=lambda done, total: None):
@@ -79,6 +88,7 @@ class Engine:
     def add(self, directions):
         """Use these directions of a file from now on for their layer's method "file"."""
         self._directions[directions.layer, "file"] = directions
+        self.strengths.clear()
         self._pictures = {key: kept for key, kept in self._pictures.items() if key.method != "file"}
 
     def original(self, latents, step=lambda done, total: None):
@@ -96,7 +106,7 @@ class Engine:
             if not settings.strengths:
                 found[settings] = self.original(settings.latents, step)
             elif settings in self._pictures:
-                found[settings] = self._pictures[settings]
+                found[settings] = self._pictures[settings] = self._pictures.pop(settings)  # now the youngest
             else:
                 missing.append(settings)
         for latents in dict.fromkeys(settings.latents for settings in missing):
@@ -118,6 +128,7 @@ class Engine:
             for key in [key for key in kept if "upload" in (key, getattr(key, "latents", None))]:
                 del kept[key]
         self.upload, self._trajectories["upload"] = latents, trajectory
+        self.strengths.clear()
         self.decibels = psnr(trajectory[1].unsqueeze(0), picture.unsqueeze(0)).item()
 
     def _model_and_start(self, latents):

@@ -24,6 +24,13 @@ def matching_strength(engine, settings, layer_name, index, change, step=lambda d
     """
     if change == 0:
         return 0.0
+    key = replace(settings, strengths={}), layer_name, index, change
+    if key not in engine.strengths:
+        engine.strengths[key] = _search(engine, settings, layer_name, index, change, step)
+    return engine.strengths[key]
+
+
+def _search(engine, settings, layer_name, index, change, step):
     sign, wanted = (1 if change > 0 else -1), abs(change)
 
     def changes(strengths):

@@ -1,5 +1,6 @@
 """Regions of a picture as weights of the tokens of a layer, for local edits."""
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -57,6 +58,7 @@ class Region:
         return inside.float()
 
 
+@functools.lru_cache
 def factor_region(factor, count=32):
     """How much a factor of a drawn world changes each pixel, (size, size): mean of |drawn at 1 - drawn at 0|.
 

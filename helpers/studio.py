@@ -4,6 +4,8 @@ import collections
 import html
 from dataclasses import replace
 
+from diffusers import UNet2DConditionModel
+
 from helpers.attention import find_layers
 from helpers.controls import Controls
 from helpers.engine import METHODS, Cancelled, Engine, Settings
@@ -11,7 +13,7 @@ from helpers.keeping import direction_link, strip_link, uploaded_directions
 from helpers.measuring import LADDER, matching_strength, measured_names, measures
 from helpers.models import load_model
 from helpers.pictures import read_picture
-from helpers.regions import SHAPES, Region
+from helpers.regions import Region
 from helpers.toyworld import WORLDS
 from helpers.widgets import triptych
 from helpers.worker import Worker
@@ -33,6 +35,7 @@ class Studio:
     def __init__(self, model, more_models=(), num_inference_steps=50):
         if Studio._open is not None:
             Studio._open.close()
+        _check_model(model)
         self._steps, self._engines = num_inference_steps, {model.name: Engine(model, num_inference_steps)}
         self.engine = self._engines[model.name]
         names = dict.fromkeys([model.name, *more_models])
@@ -48,8 +51,7 @@ class Studio:
     def close(self):
         """Stop computing, and take the panel away."""
         self.worker.close()
-        for widget in _with_children(self.controls.panel):
-            widget.close()
+        self.controls.close()
         if Studio._open is self:
             Studio._open = None
 
@@ -67,21 +69,24 @@ class Studio:
 
     def settings(self, step=lambda done, total: None):
         """The `Settings` that the controls show, with strengths in alpha whatever their unit."""
-        c = self.controls
-        latents = "upload" if c.source.value == "upload" else int(c.seed.value)
-        window, across, down = (
-            tuple(round(share, 2) for share in control.value) for control in (c.window, c.across, c.down)
-        )
-        shape = c.region.value
-        region = Region(shape, across, down) if shape in SHAPES else Region(shape)
+        c, settings = self.controls, self._unedited_settings()
         shown = {**self._elsewhere, c.layer.value: [slider.value for slider in c.sliders]}
-        settings = Settings({}, c.method.value, window, c.site.value, region, latents)
         if c.unit.value != "alpha":
             shown = {
                 name: [matching_strength(self.engine, settings, name, i, v, step) for i, v in enumerate(changes)]
                 for name, changes in shown.items()
             }
         return replace(settings, strengths=shown)
+
+    def _unedited_settings(self):
+        c = self.controls
+        latents = "upload" if c.source.value == "upload" else int(c.seed.value)
+        window, across, down = (
+            tuple(round(share, 2) for share in control.value) for control in (c.window, c.across, c.down)
+        )
+        shape = c.region.value
+        region = Region(shape, across, down) if shape in ("rectangle", "ellipse") else Region(shape)
+        return Settings({}, c.method.value, window, c.site.value, region, latents)
 
     # what the controls do
 
@@ -107,6 +112,8 @@ class Studio:
             files = change["new"].values() if isinstance(change["new"], dict) else change["new"]
             data = bytes(next(iter(files))["content"])
             self.worker.request(lambda step: task(data, step), keep=True)
+            if "owner" in change:  # emptied, so that the same file can be chosen again
+                change["owner"].set_trait("value", {} if isinstance(change["new"], dict) else ())
 
     def _change_layer(self, change):
         """Every layer keeps its own strengths, which add up; the sliders show those of the chosen one."""
@@ -124,8 +131,7 @@ class Studio:
 
     def _to_zero(self):
         self._elsewhere.clear()
-        for slider in self.controls.sliders:
-            slider.value = 0
+        self.controls.to_zero()
         self.worker.request()
 
     def _show_sample(self, seed):
@@ -151,7 +157,7 @@ class Studio:
         edited, original = self.engine.edit(settings, step), self.engine.original(settings.latents, step)
         name = "your picture" if settings.latents == "upload" else f"seed {settings.latents}"
         mask = settings.region.mask(self._layer(c.layer.value).resolution)
-        c.view.value = triptych(original, edited, f"{name}, {_in_words(settings)}", name, mask)
+        c.view.value = triptych(original, edited, f"{name}, {settings.in_words()}", name, mask)
         c.progress.value = c.progress.max
         notes, self._notes = self._notes, []
         c.status.value = html.escape("; ".join([*notes, *self._measures(settings, original, edited)]))
@@ -160,18 +166,19 @@ class Studio:
         c = self.controls
         layer = self._layer(c.layer.value)
         values = self.engine.directions(layer, c.method.value, step).values
-        names = self._names.get((self.engine.model.name, layer.name, c.method.value), [])
-        for index, label in enumerate(c.labels):
-            words = [str(index + 1)]
-            if values is not None and index < len(values):
-                words.append(f"eigenvalue {values[index]:.2f}")
-            label.value = ", ".join([*words, *names[index : index + 1]])
+        c.label_sliders(values, self._names.get(self._names_key(layer.name, c.method.value), []))
+
+    def _names_key(self, layer_name, method):
+        """Names that were measured hold for a window and a site; those of a file are its own."""
+        c = self.controls
+        where = () if method == "file" else (c.window.value, c.site.value)
+        return self.engine.model.name, layer_name, method, where
 
     def _measures(self, settings, original, edited):
         found = measures(self.engine.model.name, original, edited)
         if self.controls.unit.value != "alpha" and settings.strengths:
             short = any(abs(alpha) >= LADDER[-1] for _, alphas in settings.strengths for alpha in alphas)
-            found.append(_in_words(settings) + (f", the largest that is tried: {LADDER[-1]}" if short else ""))
+            found.append(settings.in_words() + (f", the largest that is tried: {LADDER[-1]}" if short else ""))
         if settings.latents == "upload":
             poor = self.engine.decibels < POOR_RECONSTRUCTION
             warning = ", poor: edits will not be of your picture" if poor else ""
@@ -198,14 +205,16 @@ class Studio:
         try:
             if name not in self._engines:
                 c.status.value = f"loading {html.escape(name)} ..."
-                self._engines[name] = Engine(load_model(name), self._steps)
+                model = load_model(name, self.engine.model.device, self.engine.model.dtype)
+                _check_model(model)
+                self._engines[name] = Engine(model, self._steps)
         except Exception:
-            c.model.value = self.engine.model.name
+            if c.model.value == name:
+                c.model.value = self.engine.model.name
             raise
-        self.engine = self._engines[name]
+        self.engine, c.model.value = self._engines[name], name
         self._elsewhere.clear()
-        for slider in c.sliders:
-            slider.value = 0
+        c.to_zero()
         c.method.value, c.source.value, c.region.value = "refined", "sample", "everywhere"
         c.layer.options = [layer.name for layer in find_layers(self.engine.model.unet)]
         c.region.options = [*c.region.options[:3], *self._factors()]
@@ -220,7 +229,7 @@ class Studio:
         c = self.controls
         directions, about = uploaded_directions(data, self.engine.model.unet)
         self.engine.add(directions)
-        self._names[self.engine.model.name, directions.layer, "file"] = about["names"]
+        self._names[self._names_key(directions.layer, "file")] = about["names"]
         if "file" not in c.method.options:
             c.method.options = [*METHODS, "file"]
         self._to_zero()
@@ -230,15 +239,17 @@ class Studio:
     def _measure_names(self, step):
         c = self.controls
         layer, method = self._layer(c.layer.value), c.method.value
-        settings = replace(self.settings(step), strengths={}, region=Region())
+        settings = replace(self._unedited_settings(), region=Region())
         names = measured_names(self.engine, layer, method, settings, step=step)
-        self._names[self.engine.model.name, layer.name, method] = names
+        self._names[self._names_key(layer.name, method)] = names
 
     def _save(self, step):
         c = self.controls
-        name = c.name.value.strip()
+        name, others = c.name.value.strip(), self._elsewhere.values()
         c.links.value, alpha = direction_link(self.engine, self.settings(step), c.layer.value, name, step)
-        self._notes.append(f"saved {name}: the edit shown has alpha = {alpha:.1f} of it")
+        whole = c.region.value == "everywhere" and c.site.value == "projections" and not any(map(any, others))
+        more = "" if whole else ", without its region, site and other layers"
+        self._notes.append(f"saved {name}: the edit shown has alpha = {alpha:.1f} of it{more}")
 
     def _export_strip(self, step):
         c = self.controls
@@ -246,18 +257,10 @@ class Studio:
         self._notes.append("the strip is ready, from minus to plus the strengths shown")
 
 
-def _in_words(settings):
-    """Strengths by layer: "mid_block.attentions.0: 1 at 8, 3 at -4"."""
-    words = [
-        f"{layer}: " + ", ".join(f"{i + 1} at {alpha:.3g}" for i, alpha in enumerate(alphas) if alpha)
-        for layer, alphas in settings.strengths
-    ]
-    return "; ".join(words) or "unedited"
-
-
-def _with_children(widget):
-    """A widget, its layout and style, and all that it holds."""
-    yield widget
-    yield from (part for part in (widget.layout, getattr(widget, "style", None)) if part is not None)
-    for child in getattr(widget, "children", ()):
-        yield from _with_children(child)
+def _check_model(model):
+    """Raises ValueError for a model that the panel cannot show."""
+    find_layers(model.unet)
+    if model.sample_shape[0] != 3:
+        raise ValueError(f"{model.name} has {model.sample_shape[0]} channels: the studio needs pictures, which have 3.")
+    if isinstance(model.unet, UNet2DConditionModel) and "encoder_hidden_states" not in model.unet_inputs:
+        raise ValueError(f"{model.name} needs a condition: make a DiffusionModel with unet_inputs, for Studio(model).")

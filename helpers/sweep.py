@@ -92,7 +92,7 @@ class Sweep:
             except torch.OutOfMemoryError as error:
                 if self.batch_size == 1:
                     raise RuntimeError(
-                        "out of memory with one picture at a time: use fewer pixels or bfloat16."
+                        "out of memory with one picture at a time: use fewer pixels, or dtype=torch.float16."
                     ) from error
                 self.batch_size //= 2
             torch.cuda.empty_cache()

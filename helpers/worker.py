@@ -18,8 +18,8 @@ class Worker:
         self._show, self._progress, self._report = show, progress, report
         self._tasks = collections.deque()
         self._changed, self._cancel, self._closed = threading.Event(), threading.Event(), threading.Event()
-        self._idle = threading.Event()
-        self._interrupted = False
+        self._idle, self._lock, self._interrupted = threading.Event(), threading.Lock(), False
+        self._idle.set()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
@@ -40,15 +40,20 @@ class Worker:
         """
         if self.calls:
             return
-        if task is not None:
-            self._tasks.append((task, keep))
-        self._interrupted = True
-        self._changed.set()
-        self._cancel.set()
+        with self._lock:
+            if task is not None:
+                self._tasks.append((task, keep))
+            self._interrupted = True
+            self._cancel.set()
+            self._changed.set()
 
     def cancel(self):
-        """Stop what runs, for good."""
-        self._cancel.set()
+        """Stop what runs, and forget what waits."""
+        with self._lock:
+            self._tasks.clear()
+            self._changed.clear()
+            self._interrupted = False
+            self._cancel.set()
 
     def wait(self):
         """Block until nothing is left to do, or the worker is closed."""
@@ -56,38 +61,51 @@ class Worker:
             time.sleep(0.05)
 
     def close(self):
-        """Stop what runs, and the thread."""
+        """Stop what runs, and the thread; one that is loading a model ends by itself, after that."""
+        self.cancel()
         self._closed.set()
-        self._cancel.set()
         self._changed.set()
-        self._thread.join()
+        self._thread.join(timeout=10)
 
     def _work(self):
         while True:
             self._changed.wait()
-            self._idle.clear()
-            self._changed.clear()
-            self._cancel.clear()
-            self._interrupted = False
-            if self._closed.is_set():
-                return
+            with self._lock:
+                if not self._changed.is_set():
+                    continue  # cancelled before it began
+                self._idle.clear()
+                self._changed.clear()
+                if self._closed.is_set():
+                    return
+                self._cancel.clear()
+                self._interrupted = False
             try:
-                self._run_tasks()
+                errors = self._run_tasks()
                 self._show(self._steps())
+                for error in errors:
+                    self._report(error)
             except Exception as error:  # a panel is the only place for it
                 self._report(error)
             finally:
                 self._idle.set()
 
     def _run_tasks(self):
-        while self._tasks:
-            task, keep = self._tasks.popleft()
+        """Run all that waits; returns the errors of those that failed."""
+        errors = []
+        while True:
+            with self._lock:
+                if not self._tasks:
+                    return errors
+                task, keep = self._tasks.popleft()
             try:
                 task(self._steps())
             except Cancelled:
-                if keep and self._interrupted:
-                    self._tasks.appendleft((task, keep))
+                with self._lock:
+                    if keep and self._interrupted:
+                        self._tasks.appendleft((task, keep))
                 raise
+            except Exception as error:
+                errors.append(error)
 
     def _steps(self):
         started = time.monotonic()
