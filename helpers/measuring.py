@@ -19,8 +19,8 @@ def matching_strength(engine, settings, layer_name, index, change, step=lambda d
 
     engine: `Engine`; settings: `Settings`, whose strengths are ignored; change: root mean squared change of the pixels,
     in [-1, 1], whose sign becomes that of alpha. The strengths of `LADDER` are tried in one batch, once per direction
-    and sign; between them false position narrows down, until the change is right to 5 % or four more edits were tried.
-    Where even the largest strength changes less, that one is returned.
+    and sign; between them the Illinois method narrows down, until the change is right to 5 % or four more edits were
+    tried. Where even the largest strength changes less, that one is returned.
     """
     if change == 0:
         return 0.0
@@ -42,16 +42,21 @@ def _search(engine, settings, layer_name, index, change, step):
     above = next((i for i, (_, found) in enumerate(known) if found >= wanted), None)
     if above is None:
         return sign * float(LADDER[-1])
-    (low, low_change), (high, high_change) = known[above - 1], known[above]
-    for _ in range(TRIES):
-        strength = low + (wanted - low_change) / (high_change - low_change) * (high - low)
+    (low, below), (high, beyond) = ((strength, found - wanted) for strength, found in known[above - 1 : above + 1])
+    side = None
+    for _ in range(TRIES):  # the Illinois variant of false position
+        strength = (low * beyond - high * below) / (beyond - below)
         (found,) = changes([strength])
         if abs(found / wanted - 1) <= TOLERANCE:
             break
         if found < wanted:
-            low, low_change = strength, found
+            low, below = strength, found - wanted
+            beyond = beyond / 2 if side == "low" else beyond
+            side = "low"
         else:
-            high, high_change = strength, found
+            high, beyond = strength, found - wanted
+            below = below / 2 if side == "high" else below
+            side = "high"
     return sign * strength
 
 
