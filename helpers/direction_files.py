@@ -61,8 +61,10 @@ def load_directions(path, unet):
     if missing or tensors["vectors"].ndim != 2:
         raise ValueError(f"{path} is incomplete (no {', '.join(sorted(missing)) or 'list of vectors'}): make it again.")
     layer, vectors = get_layer(unet, about["layer"]), tensors["vectors"]
-    if len(about["names"]) != len(vectors) or not torch.isfinite(vectors).all():
+    if len(about["names"]) != len(vectors):
         raise ValueError(f"{path} is damaged ({len(about['names'])} names, {len(vectors)} vectors): make it again.")
+    if not torch.isfinite(vectors).all():
+        raise ValueError(f"{path} is damaged (it holds numbers that are not finite): make it again.")
     origin = f"{path} was made for {about['model']}"
     if vectors.shape[1] != layer.channels:
         raise ValueError(f"{origin}, where {layer.name} has {vectors.shape[1]} channels: here it has {layer.channels}.")

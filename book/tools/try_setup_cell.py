@@ -1,7 +1,7 @@
 """Try the setup cell where a reader pastes it: in a runtime like Colab's, which has torch, numpy and ipywidgets 7.
 
 A virtual environment with those packages and a fresh folder are made; the address in the setup cell is replaced by this
-checkout. Two chapters and the checks of the explorer and the panel must then run, and torch, numpy and ipywidgets must
+checkout. A chapter and the checks of the explorer and the panel must then run, and torch, numpy and ipywidgets must
 be what they were.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import nbformat
 from set_home import ROOT, current_home
 
-NAMES = ["02-where-attention-sits", "08-the-studio", "checks/explorer", "checks/studio"]
+NAMES = ["02-where-attention-sits", "checks/explorer", "checks/studio"]
 NOTEBOOKS = [ROOT / "notebooks" / f"{name}.ipynb" for name in NAMES]
 PREINSTALLED = ["torch", "numpy<2.4", "ipywidgets==7.7.1", "ipykernel", "matplotlib", "pillow", "tqdm", "nbclient"]
 KEPT = ["torch", "numpy", "ipywidgets"]
