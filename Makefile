@@ -25,7 +25,7 @@ test: .venv/installed
 
 studio: .venv/installed
 	@echo "Serving the studio; the address is in the lines below. Stop it with Ctrl-C."
-	@$(VENV)/python -m voila book/studio.ipynb --no-browser
+	@$(VENV)/python -m voila book/studio.ipynb --no-browser --Voila.tornado_settings="{'websocket_max_message_size': 100000000}"
 
 notebooks: .venv/installed
 	@$(VENV)/python book/tools/run_notebooks.py $(ONLY)

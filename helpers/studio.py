@@ -33,9 +33,9 @@ class Studio:
     _open = None
 
     def __init__(self, model, more_models=(), num_inference_steps=50):
+        _check_model(model)
         if Studio._open is not None:
             Studio._open.close()
-        _check_model(model)
         self._steps, self._engines = num_inference_steps, {model.name: Engine(model, num_inference_steps)}
         self.engine = self._engines[model.name]
         names = dict.fromkeys([model.name, *more_models])
