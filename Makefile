@@ -20,7 +20,7 @@ book: .venv/installed
 	@echo "The book is built. Open $(CURDIR)/_build/html/index.html"
 
 test: .venv/installed
-	@echo "Running every notebook and comparing its outputs; this takes about twenty minutes on two cores ..."
+	@echo "Running every notebook and comparing its outputs; this takes about twenty-five minutes on two cores ..."
 	@$(VENV)/python -m pytest
 
 studio: .venv/installed
