@@ -27,6 +27,9 @@ class Region:
         known = [*SHAPES, *(factor for world in WORLDS.values() for factor in world.factors)]
         if self.shape not in known:
             raise ValueError(f"unknown region {self.shape!r}: choose one of {', '.join(known)}.")
+        if self.shape not in ("rectangle", "ellipse"):  # has no extent of its own: all such regions are equal
+            object.__setattr__(self, "across", Region.across)
+            object.__setattr__(self, "down", Region.down)
         for name, (start, end) in (("across", self.across), ("down", self.down)):
             if not 0 <= start < end <= 1:
                 raise ValueError(f"{name} is {(start, end)}: it must be (start, end) with 0 <= start < end <= 1.")

@@ -84,8 +84,7 @@ class Studio:
         window, across, down = (
             tuple(round(share, 2) for share in control.value) for control in (c.window, c.across, c.down)
         )
-        shape = c.region.value
-        region = Region(shape, across, down) if shape in ("rectangle", "ellipse") else Region(shape)
+        region = Region(c.region.value, across, down)
         return Settings({}, c.method.value, window, c.site.value, region, latents)
 
     # what the controls do
