@@ -18,12 +18,12 @@ PICTURES = {"first-edit", "attention-over-time", "factor-changes"}
 
 
 def shrink(png):
-    """A very large PNG (base64) with a palette of 256 colours: a third of the size, for pages that load fast."""
-    if len(png) < 400_000:
-        return png
-    small = io.BytesIO()
-    picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
-    picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=2).save(small, "PNG", optimize=True)
+    """The PNG (base64) without its alpha channel, which is opaque; a very large one with a palette of 256 colours."""
+    picture, small = Image.open(io.BytesIO(base64.b64decode(png))), io.BytesIO()
+    picture = picture.convert("RGB") if picture.mode == "RGBA" else picture
+    if len(png) >= 400_000:
+        picture = picture.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=2)
+    picture.save(small, "PNG", optimize=True)
     return base64.b64encode(small.getvalue()).decode()
 
 
