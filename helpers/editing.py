@@ -7,21 +7,26 @@ from dataclasses import dataclass
 import torch
 from tqdm.auto import tqdm
 
-from helpers.attention import get_layer
+from helpers.attention import AttentionLayer, get_layer
 
 SITES = ("projections", "residual")
+INJECTIONS = ("symmetric", "asymmetric")
 
 
 @dataclass(frozen=True, eq=False)
 class Edit:
     """Add alpha * direction to the tokens of a self-attention layer while window[0] T < t < window[1] T.
 
-    direction: (d,), of unit length when alpha is to be in the paper's units; layer: name of a self-attention layer.
-    mask: None for all tokens, or (side, side) weights in [0, 1] over the token grid, for a local edit.
+    direction: (d,), of unit length when alpha is to be in the paper's units; layer: a self-attention layer or its name.
+    window: shares of T, see `helpers.clock.equal_noise_window` for models on another schedule; 0 includes t = 0.
+    mask: None for all tokens, or (height, width) weights in [0, 1] of any size, which are averaged over the token grid.
     site: "projections" shifts what enters `to_q`, `to_k` and `to_v` (the paper's Z); "residual" shifts the feature map
     before the layer's norm, so that the shift also goes straight through (`UNet2DModel` only).
+    injection: where the shift enters a DDIM step. "symmetric" shifts the predicted noise in both its parts;
+    "asymmetric" shifts the predicted picture alone and leaves the direction back to x_t as the network has it without
+    the shift (Kwon et al. 2023), at the price of a second pass for steps inside the window.
     Raises ValueError for an alpha that is not finite, a direction that is not a finite vector, an empty window, a mask
-    of another shape or range, or an unknown site.
+    of another shape or range, an unknown site or injection.
     """
 
     direction: torch.Tensor
@@ -30,8 +35,11 @@ class Edit:
     window: tuple = (0.5, 0.8)
     mask: torch.Tensor | None = None
     site: str = "projections"
+    injection: str = "symmetric"
 
     def __post_init__(self):
+        if isinstance(self.layer, AttentionLayer):
+            object.__setattr__(self, "layer", self.layer.name)
         if not math.isfinite(self.alpha):
             raise ValueError(f"alpha is {self.alpha}: it must be a finite number.")
         if self.direction.ndim != 1:
@@ -43,12 +51,53 @@ class Edit:
             raise ValueError(
                 f"window is {self.window}: it must be (start, end) with 0 <= start < end <= 1, as shares of T."
             )
-        if self.site not in SITES:
-            raise ValueError(f"site is {self.site!r}: it must be one of {', '.join(SITES)}.")
+        for name, value, known in (("site", self.site, SITES), ("injection", self.injection, INJECTIONS)):
+            if value not in known:
+                raise ValueError(f"{name} is {value!r}: it must be one of {', '.join(known)}.")
         if self.mask is not None and (self.mask.ndim != 2 or not ((self.mask >= 0) & (self.mask <= 1)).all()):
             extent = f"{self.mask.min():g} to {self.mask.max():g}" if self.mask.numel() else "nothing"
             shape = tuple(self.mask.shape)
-            raise ValueError(f"mask has shape {shape} and values from {extent}: it must be (side, side), in [0, 1].")
+            raise ValueError(f"mask has shape {shape} and values from {extent}: it must be (height, width), in [0, 1].")
+
+
+@dataclass(frozen=True, eq=False)
+class Shifts:
+    """What a batch's edits add to one layer's tokens in one window; made by `collect_shifts`.
+
+    rows: for every row of the batch a list of (alpha * direction, mask or None).
+    """
+
+    layer: AttentionLayer
+    window: tuple
+    site: str
+    injection: str
+    rows: list
+
+    def holds(self, timestep, train_timesteps):
+        """Whether a timestep lies in the window."""
+        start, end = self.window
+        return start * train_timesteps < timestep < end * train_timesteps or start == timestep == 0
+
+    def tokens(self, count, height, width):
+        """The shift of `count` tokens of a picture or latent of height x width: (batch, 1 or count, d)."""
+        rows = []
+        for edits in self.rows:
+            total = torch.zeros(1, self.layer.channels)
+            for shift, mask in edits:
+                weights = torch.ones(1, 1) if mask is None else token_weights(mask, count, height, width)
+                total = total + weights * shift
+            rows.append(total)
+        tallest = max(len(row) for row in rows)
+        return torch.stack([row.expand(tallest, -1) for row in rows])
+
+
+def token_weights(mask, count, height, width):
+    """A mask averaged over the grid of `count` tokens of a picture of height x width, row by row: (count, 1)."""
+    down = max(1, round(math.sqrt(count * height / width)))
+    if count % down:
+        raise ValueError(f"{count} tokens do not tile {height} x {width}: a mask cannot be used at this layer.")
+    weights = mask.detach().float().cpu()[None, None]
+    return torch.nn.functional.adaptive_avg_pool2d(weights, (down, count // down)).flatten().unsqueeze(1)
 
 
 def random_latents(model, seeds):
@@ -61,23 +110,25 @@ def random_latents(model, seeds):
 def shifted_tokens(layer, shift, site="projections"):
     """Inside this context, the inputs of `to_q`, `to_k` and `to_v` of a layer are Z + shift (the paper's Eq. 3).
 
-    layer: `AttentionLayer`; shift: broadcasts to (batch, N, d). With site "residual" the shift is added to the feature
-    map before the layer's norm instead. Contexts may be nested: their shifts add up. The hooks are gone afterwards,
+    layer: `AttentionLayer`; shift: broadcasts to (batch, N, d), or a function of N that gives such a tensor. With site
+    "residual" the shift is added to the feature map before the layer's norm instead. Contexts may be nested: their shifts add up. The hooks are gone afterwards,
     also after an exception.
     Raises ValueError when the layer's projections were fused into one, for a shift of the wrong width, or where a
     layer's residual stream is out of its own reach.
     """
     module = layer.module
     _check_site(layer, site)
-    if shift.shape[-1] != layer.channels:
-        raise ValueError(f"the direction has {shift.shape[-1]} numbers: {layer.name} needs {layer.channels}.")
+    if torch.is_tensor(shift):
+        _check_width(layer, shift)
+
+    def moved(tokens):
+        return tokens + (shift if torch.is_tensor(shift) else shift(tokens.shape[1])).to(tokens)
 
     def shift_tokens(_, inputs):
-        return (inputs[0] + shift.to(inputs[0]), *inputs[1:])
+        return (moved(inputs[0]), *inputs[1:])
 
     def shift_feature_map(_, inputs):
-        tokens = inputs[0].flatten(2).mT + shift.to(inputs[0])
-        return (tokens.mT.unflatten(2, inputs[0].shape[2:]), *inputs[1:])
+        return (moved(inputs[0].flatten(2).mT).mT.unflatten(2, inputs[0].shape[2:]), *inputs[1:])
 
     handles = []
     try:
@@ -97,20 +148,30 @@ def sample(model, latents, edits=None, num_inference_steps=50, progress=False):
     """Run DDIM (Song et al. 2021, eta = 0) from Gaussian latents to pictures.
 
     latents: (batch, channels, height, width) standard normal, see `random_latents`.
-    edits: None, or one entry per row: None, an `Edit`, or a list of edits whose shifts add up.
+    edits: None; one `Edit` for every row; or a list with one entry per row (or one entry for all): None, an `Edit`, or
+    a list of edits whose shifts add up.
     Returns pictures on the CPU, (batch, channels, height, width) in [0, 1]. Raises ValueError for bad edits.
     """
-    shifts = collect_shifts(model.unet, _rows_of_edits(edits, len(latents)))
+    shifts = collect_shifts(model.unet, rows_of_edits(edits, len(latents)))
     with model.lock:
         timesteps = set_timesteps(model, num_inference_steps)
+        check_windows(shifts, timesteps, model.train_timesteps)
         with tqdm(timesteps, disable=not progress, desc="denoising") as bar:
             return to_pictures(denoise(model, latents, bar, shifts))
 
 
 def check_steps(model, num_inference_steps):
-    """Raises ValueError for a number of steps that the model's schedule does not have."""
-    if not 1 <= num_inference_steps <= model.train_timesteps:
-        raise ValueError(f"num_inference_steps is {num_inference_steps}: it must be 1 to {model.train_timesteps}.")
+    """Raises ValueError for a number of steps with which the schedule cannot be walked from noise to picture."""
+    total = model.train_timesteps
+    if not 2 <= num_inference_steps <= total:
+        raise ValueError(f"num_inference_steps is {num_inference_steps}: it must be 2 to {total}.")
+    stride = total // num_inference_steps
+    if stride * num_inference_steps < 0.95 * total:  # the schedule takes equal, whole strides up from 0
+        raise ValueError(
+            f"num_inference_steps is {num_inference_steps}: strides of {stride} would begin at "
+            f"t = {stride * (num_inference_steps - 1)} of {total}, below pure noise. "
+            f"Use {total // (stride + 1)} or {total // stride}."
+        )
 
 
 def set_timesteps(model, num_inference_steps):
@@ -120,24 +181,85 @@ def set_timesteps(model, num_inference_steps):
     return model.scheduler.timesteps.tolist()
 
 
+def check_windows(shifts, timesteps, train_timesteps):
+    """Raises ValueError for an edit whose window holds none of the timesteps: it would silently do nothing."""
+    for shift in shifts:
+        if not any(shift.holds(t, train_timesteps) for t in timesteps):
+            steps = ", ".join(f"{t:g}" for t in timesteps[:3]) + (" ..." if len(timesteps) > 3 else "")
+            raise ValueError(
+                f"the window {shift.window} holds none of the {len(timesteps)} timesteps ({steps}) of "
+                f"T = {train_timesteps}: widen it, or take more steps."
+            )
+
+
 def denoise(model, latents, timesteps, shifts):
-    """DDIM steps at the given timesteps, each with those shifts whose window holds it (see `collect_shifts`)."""
-    inputs = {name: _for_every_row(name, value, len(latents)) for name, value in model.unet_inputs.items()}
+    """DDIM steps at the given timesteps, each with those shifts whose window holds it (see `collect_shifts`).
+
+    Rows with an asymmetric edit in its window pass a second time in the same batch, without that edit.
+    """
+    latents = latents.to(model.device, model.dtype)
     for timestep in timesteps:
-        with ExitStack() as stack:
-            for layer, (start, end), site, shift in shifts:
-                if start * model.train_timesteps < timestep < end * model.train_timesteps:
-                    stack.enter_context(shifted_tokens(layer, shift, site))
-            noise = model.unet(latents, timestep, **inputs).sample
-        latents = model.scheduler.step(noise, timestep, latents, eta=0.0).prev_sample
+        active = [shift for shift in shifts if shift.holds(timestep, model.train_timesteps)]
+        again = rows_passed_twice(active)
+        noise = _predict_noise(model, latents, timestep, active, again)
+        edited = model.scheduler.step(noise[: len(latents)], timestep, latents, eta=0.0)
+        if not again:
+            latents = edited.prev_sample
+            continue
+        plain_noise = noise[: len(latents)].clone()
+        plain_noise[again] = noise[len(latents) :]
+        plain = model.scheduler.step(plain_noise, timestep, latents, eta=0.0)
+        moved = edited.pred_original_sample - plain.pred_original_sample
+        latents = plain.prev_sample + _signal_after(model.scheduler, timestep) * moved
     return latents
 
 
-def _for_every_row(name, value, batch):
-    """Repeat an input of the U-Net that holds one row for every row of the batch."""
+def rows_passed_twice(active):
+    """Rows of the batch that need the network's prediction with and without their shift: those with asymmetric edits."""
+    apart = [shift.rows for shift in active if shift.injection == "asymmetric"]
+    return sorted({row for rows in apart for row, edits in enumerate(rows) if any(vector.any() for vector, _ in edits)})
+
+
+def _predict_noise(model, latents, timestep, active, again):
+    """One pass of all rows with their shifts, then of the rows `again` with the symmetric ones only, as one batch."""
+    order = [*range(len(latents)), *again]
+    nothing = [[] for _ in again]
+    with ExitStack() as stack:
+        for shift in active:
+            more = nothing if shift.injection == "asymmetric" else [shift.rows[row] for row in again]
+            whole = Shifts(shift.layer, shift.window, shift.site, shift.injection, shift.rows + more)
+            stack.enter_context(shifted_tokens(shift.layer, _of_count(whole, latents.shape[-2:]), shift.site))
+        inputs = {name: rows_of_input(name, value, len(latents), order) for name, value in model.unet_inputs.items()}
+        return model.unet(latents[order] if again else latents, timestep, **inputs).sample
+
+
+def _of_count(shift, size):
+    """The tokens of a shift as a function of their number, computed once; projections of one layer share it."""
+    known = {}
+
+    def of_count(count):
+        if count not in known:
+            known[count] = shift.tokens(count, *size)
+        return known[count]
+
+    return of_count
+
+
+def _signal_after(scheduler, timestep):
+    """sqrt(abar) after the DDIM step that starts at a timestep."""
+    before = timestep - scheduler.config.num_train_timesteps // scheduler.num_inference_steps
+    return (scheduler.alphas_cumprod[before] if before >= 0 else scheduler.final_alpha_cumprod) ** 0.5
+
+
+def rows_of_input(name, value, batch, order):
+    """An input of the network for the given rows of a batch: one row is used for all; dicts go entry by entry."""
+    if isinstance(value, dict):
+        return {key: rows_of_input(f"{name}.{key}", entry, batch, order) for key, entry in value.items()}
+    if not torch.is_tensor(value):
+        return value
     if len(value) not in (1, batch):
         raise ValueError(f"unet_inputs[{name!r}] holds {len(value)} rows for {batch} latents: give one row, for all.")
-    return value.expand(batch, *value.shape[1:])
+    return value.expand(len(order), *value.shape[1:]) if len(value) == 1 else value[order]
 
 
 def to_pictures(latents):
@@ -145,11 +267,15 @@ def to_pictures(latents):
     return (latents.float() / 2 + 0.5).clamp(0, 1).cpu()
 
 
-def _rows_of_edits(edits, batch):
-    """One list of edits per row."""
-    if isinstance(edits, Edit):
-        raise ValueError("edits is a single Edit: give a list with one entry per row of the latents.")
-    rows = [None] * batch if edits is None else list(edits)
+def rows_of_edits(edits, batch):
+    """One list of edits per row: of None, of one `Edit` for all rows, or of a list with an entry per row or one for all.
+
+    >>> rows_of_edits(None, 2), rows_of_edits([[]], 2)
+    ([[], []], [[], []])
+    """
+    rows = [edits] if edits is None or isinstance(edits, Edit) else list(edits)
+    if len(rows) == 1:
+        rows *= batch
     if len(rows) != batch:
         raise ValueError(
             f"{len(rows)} edits for {batch} latents: give one entry per row, None where nothing is edited."
@@ -158,40 +284,30 @@ def _rows_of_edits(edits, batch):
 
 
 def collect_shifts(unet, rows):
-    """Sum the shifts that share a layer, a window and a site: [(layer, window, site, (batch, 1 or N, d)), ...].
+    """Put the edits together that share a layer, a window, a site and an injection: a list of `Shifts`.
 
-    rows: one list of edits per row of a batch. Raises ValueError for edits that do not fit the U-Net.
+    rows: one list of edits per row of a batch. Raises ValueError for edits that do not fit the network.
     """
     shifts = {}
     for row, edits in enumerate(rows):
         for edit in edits:
             layer = get_layer(unet, edit.layer)
             _check_site(layer, edit.site)
-            if len(edit.direction) != layer.channels:
-                raise ValueError(
-                    f"the direction has {len(edit.direction)} numbers: {edit.layer} needs {layer.channels}."
-                )
-            key = edit.layer, tuple(edit.window), edit.site
-            old = shifts[key][3] if key in shifts else torch.zeros(len(rows), 1, layer.channels)
-            shift = edit.alpha * edit.direction.detach().float().cpu().unsqueeze(0)
-            if edit.mask is not None:
-                shift = _mask_tokens(layer, edit.mask) * shift
-            new = old.expand(-1, max(old.shape[1], shift.shape[0]), -1).clone()
-            new[row] += shift
-            shifts[key] = layer, key[1], edit.site, new
-    return [(layer, window, site, shift.to(unet.device, unet.dtype)) for layer, window, site, shift in shifts.values()]
+            _check_width(layer, edit.direction)
+            key = edit.layer, tuple(edit.window), edit.site, edit.injection
+            if key not in shifts:
+                shifts[key] = Shifts(layer, *key[1:], [[] for _ in rows])
+            shifts[key].rows[row].append((edit.alpha * edit.direction.detach().float().cpu(), edit.mask))
+    return list(shifts.values())
+
+
+def _check_width(layer, direction):
+    if direction.shape[-1] != layer.channels:
+        raise ValueError(f"the direction has {direction.shape[-1]} numbers: {layer.name} needs {layer.channels}.")
 
 
 def _check_site(layer, site):
     if site == "projections" and getattr(layer.module, "fused_projections", False):
         raise ValueError(f"the projections of {layer.name} are fused: call unet.unfuse_qkv_projections() first.")
-    if site == "residual" and layer.module.group_norm is None:
+    if site == "residual" and getattr(layer.module, "group_norm", None) is None:
         raise ValueError(f"{layer.name} has no norm of its own: use site 'projections' for this model.")
-
-
-def _mask_tokens(layer, mask):
-    if mask.shape != (layer.resolution, layer.resolution):
-        raise ValueError(
-            f"the mask has shape {tuple(mask.shape)}: {layer.name} has {layer.resolution} x {layer.resolution} tokens."
-        )
-    return mask.detach().float().cpu().flatten().unsqueeze(1)

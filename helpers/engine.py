@@ -6,7 +6,15 @@ import torch
 
 from helpers import directions as ways
 from helpers.attention import find_layers, get_layer
-from helpers.editing import Edit, collect_shifts, denoise, random_latents, set_timesteps, to_pictures
+from helpers.editing import (
+    Edit,
+    collect_shifts,
+    denoise,
+    random_latents,
+    rows_passed_twice,
+    set_timesteps,
+    to_pictures,
+)
 from helpers.inversion import invert, without_clipping
 from helpers.metrics import psnr
 from helpers.regions import Region
@@ -34,12 +42,14 @@ class Settings:
     method: str = "refined"
     window: tuple = (0.5, 0.8)
     site: str = "projections"
+    injection: str = "symmetric"
     region: Region = field(default_factory=Region)
     latents: int | str = 0
 
     def __post_init__(self):
         pairs = [(layer, tuple(float(a) for a in alphas)) for layer, alphas in dict(self.strengths).items()]
         kept = tuple(sorted((layer, alphas) for layer, alphas in pairs if any(alphas)))
+        object.__setattr__(self, "window", tuple(self.window))
         object.__setattr__(self, "strengths", kept)  # as sorted pairs without zeros, which can be hashed
 
     def in_words(self):
@@ -163,7 +173,7 @@ class Engine:
             mask = settings.region.mask(layer.resolution)
             for vector, alpha in zip(vectors, alphas):
                 if alpha:
-                    edits.append(Edit(vector, alpha, name, settings.window, mask, settings.site))
+                    edits.append(Edit(vector, alpha, name, settings.window, mask, settings.site, settings.injection))
         return edits
 
     def _record_tokens(self, step):
@@ -197,7 +207,8 @@ class Engine:
             step(done, len(timesteps))
             states[timestep] = x
             x = denoise(model, x, [timestep], shifts)
-            self.rows += len(x)
+            active = [shift for shift in shifts if shift.holds(timestep, model.train_timesteps)]
+            self.rows += len(x) + len(rows_passed_twice(active))
         return states, x
 
 

@@ -7,20 +7,29 @@ from helpers.editing import Edit, check_steps, collect_shifts, denoise, set_time
 
 
 def edit_grid(
-    model, latents, directions, alphas, window=(0.5, 0.8), num_inference_steps=50, batch_size=16, progress=False
+    model,
+    latents,
+    directions,
+    alphas,
+    window=(0.5, 0.8),
+    num_inference_steps=50,
+    batch_size=16,
+    progress=False,
+    injection="symmetric",
 ):
     """Edit every latent along every direction with every strength: `Sweep`, run to its end.
 
     Returns pictures on the CPU, (directions, alphas, pictures, channels, height, width) in [0, 1].
     """
-    sweep = Sweep(model, latents, directions, alphas, window, num_inference_steps, batch_size)
+    sweep = Sweep(model, latents, directions, alphas, window, num_inference_steps, batch_size, injection)
     return sweep.run(progress)
 
 
 class Sweep:
     """Every latent edited along every direction with every strength, resumable.
 
-    latents: (pictures, channels, height, width); directions: `Directions`; alphas: strengths in the paper's units.
+    latents: (pictures, channels, height, width); directions: `Directions`; alphas: strengths in the paper's units;
+    window, injection: as for `Edit`.
     The steps before the window are the same for all edits of a latent and are computed once, as is alpha = 0; the rest
     goes through the network in batches of `batch_size`, which is halved, and said so, when GPU memory runs out.
 
@@ -29,7 +38,17 @@ class Sweep:
     Raises ValueError for bad edits, before any work is done.
     """
 
-    def __init__(self, model, latents, directions, alphas, window=(0.5, 0.8), num_inference_steps=50, batch_size=16):
+    def __init__(
+        self,
+        model,
+        latents,
+        directions,
+        alphas,
+        window=(0.5, 0.8),
+        num_inference_steps=50,
+        batch_size=16,
+        injection="symmetric",
+    ):
         if not len(alphas):
             raise ValueError("alphas is empty: give at least one strength.")
         if batch_size < 1:
@@ -38,7 +57,7 @@ class Sweep:
         self.window, self.num_inference_steps, self.batch_size = window, num_inference_steps, batch_size
         check_steps(model, num_inference_steps)
         jobs = [
-            (k, a, Edit(vector, float(alpha), directions.layer, window))
+            (k, a, Edit(vector, float(alpha), directions.layer, window, injection=injection))
             for k, vector in enumerate(directions.vectors)
             for a, alpha in enumerate(alphas)
             if alpha != 0

@@ -15,6 +15,7 @@ import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
 from helpers import model_card
+from helpers.clock import shifted_betas
 from helpers.models import EMBEDDED_FOLDER
 from helpers.toyworld import WORLDS, draw_dataset
 from helpers.toyworld.regressor import FactorRegressor, r2_score, read_factors
@@ -22,7 +23,7 @@ from helpers.toyworld.regressor import FactorRegressor, r2_score, read_factors
 SEED = 0
 DRAWINGS = 20_000
 BATCH_SIZE = 16
-DENOISER_STEPS = 7_000
+DENOISER_STEPS = 10_000
 REGRESSOR_STEPS = 5_000
 LEARNING_RATE = 7e-4
 UNET_CONFIG = dict(
@@ -123,7 +124,8 @@ def train_denoiser(pictures, folder, device):
     unet, ema = UNet2DModel(**UNET_CONFIG).to(device), UNet2DModel(**UNET_CONFIG).to(device)
     ema.load_state_dict(unet.state_dict())
     ema.requires_grad_(False)
-    scheduler = DDPMScheduler(num_train_timesteps=1000, beta_schedule="linear")
+    betas = shifted_betas(UNET_CONFIG["sample_size"])  # t / T means the noise level that it means at 256 x 256
+    scheduler = DDPMScheduler(num_train_timesteps=len(betas), trained_betas=betas)
     signal_to_noise = scheduler.alphas_cumprod / (1 - scheduler.alphas_cumprod)
     loss_weight = (signal_to_noise.clamp(max=5) / signal_to_noise).to(device)  # min-SNR-5, Hang et al. 2023
 
