@@ -1,5 +1,6 @@
 """Editing directions: eigenvectors of a matrix made of the projections of one self-attention layer."""
 
+import zlib
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +16,7 @@ class Directions:
     """Unit directions in the space of one layer's tokens.
 
     vectors: (count, d), rows of unit length; values: (count,), their eigenvalues in descending order, or None for
-    directions that are not eigenvectors; layer: name of the layer; method: how they were found.
+    directions that are not eigenvectors; layer: name of the layer; method: how they were found. Their sign is arbitrary.
     """
 
     vectors: torch.Tensor
@@ -119,12 +120,13 @@ def find_directions(layer, count=None, method="paper", tokens=None):
 
 
 def random_directions(layer, count, seed):
-    """Unit directions drawn uniformly from the sphere: the control. Equal for equal seeds.
+    """Unit directions drawn uniformly from the sphere: the control. Equal for equal seeds and layers.
 
+    Every layer has draws of its own, so that what one of them does by chance is not repeated all over a model.
     Raises ValueError when count is not between 1 and the layer's width d.
     """
     _check_count(layer, count)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed + (zlib.crc32(layer.name.encode()) << 20))
     vectors = torch.randn(count, layer.channels, generator=generator)
     return Directions(torch.nn.functional.normalize(vectors, dim=1), None, layer.name, "random")
 

@@ -56,6 +56,27 @@ def lpips(pictures, others):
     return torch.stack(found)
 
 
+def mean_colour(pictures):
+    """Mean red, green and blue of each picture: (batch, 3, height, width) in [0, 1] -> (batch, 3).
+
+    >>> mean_colour(torch.full((1, 3, 4, 4), 0.5)).tolist()
+    [[0.5, 0.5, 0.5]]
+    """
+    return pictures.mean((2, 3))
+
+
+def tint_share(pictures, others):
+    """Share of each picture's squared change that is one uniform tint, the same for all pixels: (batch,), 0 to 1.
+
+    Shapes as for `psnr`. Not a number where nothing changed.
+
+    >>> round(tint_share(torch.zeros(1, 3, 8, 8), torch.full((1, 3, 8, 8), 0.1)).item(), 3)
+    1.0
+    """
+    change = others - pictures
+    return change.mean((2, 3)).square().sum(1) / change.square().mean((2, 3)).sum(1)
+
+
 def factor_changes(model_name, pictures, others):
     """Change of every factor of a drawn world, in standard deviations of that factor among drawings.
 
