@@ -78,7 +78,7 @@ def equal_noise_window(scheduler, side, window=(0.5, 0.8)):
     edges = []
     for share in window:
         level = paper[min(round(share * len(paper)), len(paper) - 1)]
-        edges.append(0.0 if share == 0 else 1.0 if share == 1 else (own > level).sum().item() / len(own))
+        edges.append(0.0 if share == 0 else 1.0 if share == 1 else (own > level + 1e-4).sum().item() / len(own))
     start, end = edges
     if start >= end:
         raise ValueError(f"no timestep of {type(scheduler).__name__} has the noise levels of the window {window}.")
