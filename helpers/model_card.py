@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from helpers.clock import shift_for_side
 from helpers.editing import random_latents, sample
+from helpers.metrics import rms_change
 from helpers.models import load_model
 from helpers.toyworld import WORLDS, draw_dataset, sample_factors
 from helpers.toyworld.regressor import FactorRegressor, read_factors
@@ -36,6 +38,15 @@ def spread(regressor, pictures, drawings):
     return read_factors(regressor, pictures).std(0) / read_factors(regressor, drawings).std(0)
 
 
+def redrawing_error(name, regressor, pictures):
+    """How far each picture is from the drawing of the factors that are read off it: RMS of the pixels, (batch,).
+
+    A picture that shows something else than a drawing of its world, a torn face, is far from it.
+    """
+    read = read_factors(regressor, pictures).clamp(0, 1)
+    return torch.cat([rms_change(p, WORLDS[name].draw(f)) for p, f in zip(pictures.split(64), read.split(64))])
+
+
 def measure(name, folder):
     """Sample 512 pictures (seeds 0 to 511) and compare them with drawings. Returns (measurements, pictures)."""
     model, regressor = load_model(name), FactorRegressor.load(folder)
@@ -63,11 +74,34 @@ def measure(name, folder):
             label: round(frechet_distance(regressor.features(p), reference), 3) for label, p in candidates.items()
         }
     shares = spread(regressor, pictures, drawings).tolist()
+    errors = {
+        "samples": redrawing_error(name, regressor, pictures),
+        "drawings": redrawing_error(name, regressor, fresh),
+    }
     return {
         "spread": {factor: round(share, 3) for factor, share in zip(regressor.factors, shares)},
         "frechet_distance": distances,
+        "redrawing_error": {
+            of: {"median": round(e.median().item(), 4), "largest": round(e.max().item(), 4)} for of, e in errors.items()
+        },
+        "worst_seeds": errors["samples"].topk(8).indices.tolist(),
         "sampled_on": str(device),
     }, pictures
+
+
+def bars(measured):
+    """What a model must meet to be called trained: rows (bar, met, measured) of a table in words."""
+    shares = measured["spread"]
+    outside = [f"{factor} {share:.2f}" for factor, share in shares.items() if not 0.75 <= share <= 1.25]
+    distances = list(measured["frechet_distance"].values())
+    return [
+        ("spread of every factor within 0.75 to 1.25", not outside, ", ".join(outside) or "all of them"),
+        (
+            "Frechet distance below that of drawings with one factor frozen",
+            distances[0] < distances[3],
+            f"{distances[0]:.3f} against {distances[3]:.3f}",
+        ),
+    ]
 
 
 def write(name, folder):
@@ -76,13 +110,20 @@ def write(name, folder):
     r2 = json.loads((folder / "regressor.json").read_text())["r2"]
     measured, pictures = measure(name, folder)
     (folder / "evaluation.json").write_text(json.dumps(measured, indent=1) + "\n")
-    grid = (pictures[:64] * 255).round().byte().view(8, 8, 3, 64, 64).permute(0, 3, 1, 4, 2).reshape(512, 512, 3)
+    side = pictures.shape[-1]
+    grid = (pictures[:64] * 255).round().byte().view(8, 8, 3, side, side)
+    grid = grid.permute(0, 3, 1, 4, 2).reshape(8 * side, 8 * side, 3)
     Image.fromarray(grid.numpy()).save(folder / "samples.png")
     rows = "\n".join(f"| {factor} | {r2[factor]:.3f} | {measured['spread'][factor]:.2f} |" for factor in r2)
     distances = "\n".join(f"| {label} | {value:.3f} |" for label, value in measured["frechet_distance"].items())
+    met = "\n".join(f"| {bar} | {'yes' if met else 'no'} | {found} |" for bar, met, found in bars(measured))
+    errors = "\n".join(
+        f"| {of} | {error['median']:.3f} | {error['largest']:.3f} |"
+        for of, error in measured["redrawing_error"].items()
+    )
     (folder / "README.md").write_text(f"""# {name}
 
-An unconditional DDPM of drawn 64 x 64 pictures, with a regressor that reads the drawing's factors off a picture.
+An unconditional DDPM of drawn {side} x {side} pictures, with a regressor that reads the drawing's factors off a picture.
 It is a teaching model: the pictures are drawings with known factors, made by `helpers/toyworld`, and show nobody.
 
 Load it with `diffusers.DDPMPipeline.from_pretrained` on this folder, or with `helpers.models.load_model("{name}")`.
@@ -92,12 +133,20 @@ Load it with `diffusers.DDPMPipeline.from_pretrained` on this folder, or with `h
 `python -m helpers.train {name}`: {training["steps"]} steps of batch {training["batch_size"]}, drawn with seed
 {training["seed"]} from {training["drawings"]} drawings; {training["seconds"] / 60:.0f} minutes on {training["device"]}.
 AdamW, min-SNR-5 weighting, exponential moving average of the weights, bf16 autocast.
+Schedule: linear betas of a 256 x 256 model, log-SNR shifted by 2 ln(256/{side}) = {shift_for_side(side):.2f}, T = 1000: t / T means the
+noise level that it means in the public 256 x 256 models.
 Last loss: {training["losses_per_100_steps"][-1]:.4f}.
 Python {training["python"]}, torch {training["torch"]}, diffusers {training["diffusers"]}. Weights in fp16.
 
 ## Uncurated samples, seeds 0 to 63, DDIM with 50 steps
 
 ![an 8 x 8 grid of samples](samples.png)
+
+## Bars
+
+| bar | met | measured |
+|---|---|---|
+{met}
 
 ## Factors
 
@@ -113,4 +162,10 @@ over {SAMPLES} samples of the model, as a share of that over drawings; 1 means t
 | pictures | distance |
 |---|---|
 {distances}
+
+## Distance of a picture to the drawing of the factors read off it (RMS of the pixels)
+
+| pictures | median | largest |
+|---|---|---|
+{errors}
 """)

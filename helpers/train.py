@@ -23,11 +23,10 @@ from helpers.toyworld.regressor import FactorRegressor, r2_score, read_factors
 SEED = 0
 DRAWINGS = 20_000
 BATCH_SIZE = 16
-DENOISER_STEPS = 10_000
+DENOISER_STEPS = 9_000
 REGRESSOR_STEPS = 5_000
 LEARNING_RATE = 7e-4
-UNET_CONFIG = dict(
-    sample_size=64,
+UNET_CONFIG = dict(  # attention at a quarter of the side, and in the middle
     in_channels=3,
     out_channels=3,
     layers_per_block=1,
@@ -119,12 +118,17 @@ def train_regressor(name, pictures, factors, folder, device):
 
 
 def train_denoiser(pictures, folder, device):
-    """Train the U-Net to predict the noise and save it, averaged over steps, as a DDPMPipeline in fp16."""
+    """Train the U-Net to predict the noise and save it, averaged over steps, as a DDPMPipeline in fp16.
+
+    The schedule is the linear one of 256 x 256 models with its log-SNR shifted for the side of the pictures, so that
+    t / T means the noise level that it means there (`helpers.clock`).
+    """
     torch.manual_seed(SEED)
-    unet, ema = UNet2DModel(**UNET_CONFIG).to(device), UNet2DModel(**UNET_CONFIG).to(device)
+    side = pictures.shape[-1]
+    unet, ema = (UNet2DModel(sample_size=side, **UNET_CONFIG).to(device) for _ in range(2))
     ema.load_state_dict(unet.state_dict())
     ema.requires_grad_(False)
-    betas = shifted_betas(UNET_CONFIG["sample_size"])  # t / T means the noise level that it means at 256 x 256
+    betas = shifted_betas(side)
     scheduler = DDPMScheduler(num_train_timesteps=len(betas), trained_betas=betas)
     signal_to_noise = scheduler.alphas_cumprod / (1 - scheduler.alphas_cumprod)
     loss_weight = (signal_to_noise.clamp(max=5) / signal_to_noise).to(device)  # min-SNR-5, Hang et al. 2023

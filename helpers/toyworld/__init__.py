@@ -10,10 +10,11 @@ from helpers.toyworld import faces
 
 @dataclass(frozen=True)
 class World:
-    """factors: name -> (what 0 draws, what 1 draws); draw: (batch, factors) in [0, 1] -> (batch, 3, size, size)."""
+    """factors: name -> (what 0 draws, what 1 draws); draw: (batch, factors) in [0, 1] -> (batch, 3, side, side)."""
 
     factors: dict
     draw: Callable
+    side: int = 64
 
 
 WORLDS = {"toy-faces": World(faces.FACTORS, faces.draw_faces)}
@@ -25,7 +26,7 @@ def sample_factors(name, count, seed):
 
 
 def draw_dataset(name, count, seed, batch_size=64):
-    """Draw `count` pictures: (count, 3, 64, 64) uint8, and their factors (count, factors) in [0, 1]."""
+    """Draw `count` pictures: (count, 3, side, side) uint8, and their factors (count, factors) in [0, 1]."""
     factors = sample_factors(name, count, seed)
     pictures = [(WORLDS[name].draw(part) * 255).round().byte() for part in factors.split(batch_size)]
     return torch.cat(pictures), factors

@@ -1,0 +1,195 @@
+"""What edits do on many faces: `python -m helpers.evidence` measures it and keeps the numbers as small tables.
+
+The rules were fixed before the first number; the chapter "What edits do, and when" reads the tables. One table per case
+(layer, window, injection), one row per direction and face. A run that was interrupted goes on where it stopped.
+"""
+
+import csv
+import sys
+import time
+from itertools import product
+from pathlib import Path
+
+import torch
+from torch.nn.functional import normalize
+
+from helpers.agreement import agreeing_directions
+from helpers.attention import get_layer
+from helpers.clock import log_snr_of, shift_for_side
+from helpers.directions import eigenvectors, find_directions, random_directions, refined_matrix
+from helpers.editing import Edit, collect_shifts, denoise, random_latents, set_timesteps, to_pictures
+from helpers.metrics import mean_colour, rms_change, tint_share
+from helpers.models import EMBEDDED_FOLDER, load_model
+from helpers.toyworld.regressor import FactorRegressor, read_factors
+
+MODEL = "toy-faces"
+LAYERS = {"encoder": "down_blocks.2.attentions.0", "decoder": "up_blocks.1.attentions.1"}
+WINDOWS = {"paper": (0.5, 0.8), "unshifted": None}  # None: where the paper's numbers fall on a clock without the shift
+INJECTIONS = ("asymmetric", "symmetric")
+FACES = range(32)  # seeds of the faces that are measured
+STRENGTH_FACES = (700, 701)  # on which the strength of each direction is found
+RESPONSE_FACES = range(600, 606)  # on whose responses the oracle is computed
+CHANGE = 0.064  # root mean squared change of the pixels to which every direction is brought
+LADDER = {"asymmetric": (0.75, 2.25, 6.75, 20.25), "symmetric": (3.0, 9.0, 27.0, 81.0)}
+SMALL = {"asymmetric": 0.7, "symmetric": 3.0}  # strength at which responses are taken
+STEPS, BATCH = 20, 16
+COUNTS = {"paper": 4, "refined": 4, "agree": 4, "random": 4}
+SPAN = 32  # refined directions of which the oracle is a combination
+WANTED = ("mouth_open", "hair_length", "glasses", "smile")  # what the oracle is asked for
+RESULTS = Path(__file__).parents[1] / "notebooks" / "results"
+COLOURS = ("red", "green", "blue")
+
+
+def unshifted_window(model, window=(0.5, 0.8)):
+    """Shares of T at which a model on the shifted clock has the noise of `window` on the linear clock of 256 x 256."""
+    own = log_snr_of(model.scheduler)
+    linear = own - shift_for_side(model.sample_shape[-1])
+    return tuple(round((own > linear[round(share * len(own))]).sum().item() / len(own), 3) for share in window)
+
+
+class Case:
+    """One layer, window and injection: edits of the model, with the steps before the window shared."""
+
+    def __init__(self, model, layer, window, injection):
+        self.model, self.layer, self.injection = model, get_layer(model.unet, LAYERS[layer]), injection
+        self.window_name, self.window = window, WINDOWS[window] or unshifted_window(model)
+        self.path = RESULTS / f"{layer}-{window}-{injection}.csv"
+        self.regressor = FactorRegressor.load(EMBEDDED_FOLDER / MODEL)
+        self._starts = {}
+
+    @torch.no_grad()
+    def edited(self, seed, vectors):
+        """Pictures (len(vectors), 3, 64, 64) of one face, each shifted by one of the vectors, (count, d)."""
+        timesteps = set_timesteps(self.model, STEPS)
+        shared = [t for t in timesteps if t >= self.window[1] * self.model.train_timesteps]
+        if seed not in self._starts:
+            self._starts[seed] = denoise(self.model, random_latents(self.model, [seed]), shared, [])
+        pictures = []
+        for part in vectors.split(BATCH):
+            rows = [[Edit(v, 1.0, self.layer, self.window, injection=self.injection)] for v in part]
+            start = self._starts[seed].expand(len(part), -1, -1, -1)
+            shifts = collect_shifts(self.model.unet, rows)
+            pictures.append(to_pictures(denoise(self.model, start, timesteps[len(shared) :], shifts)))
+        return torch.cat(pictures)
+
+    def readings(self, pictures):
+        """The factors and the mean colour of pictures: (batch, 18 + 3)."""
+        return torch.cat([read_factors(self.regressor, pictures), mean_colour(pictures)], dim=1)
+
+    def directions(self, method):
+        """{label: vector} of a method, or of the oracle for each factor of `WANTED`."""
+        if method == "oracle":
+            return self.oracle()
+        count = COUNTS[method]
+        if method == "random":
+            vectors = random_directions(self.layer, count, seed=0).vectors
+        elif method == "agree":
+            middle = 0.65 if self.window_name == "paper" else sum(self.window) / 2
+            vectors = agreeing_directions(self.model, self.layer, count, share=middle).vectors
+        else:
+            vectors = find_directions(self.layer, count, method).vectors
+        return {str(i + 1): vector for i, vector in enumerate(vectors)}
+
+    def oracle(self):
+        """For each wanted factor the shift that, by least squares on other faces' responses, moves it and no other."""
+        basis = eigenvectors(refined_matrix(self.layer))[1][:SPAN].float()
+        small = SMALL[self.injection]
+        responses = []
+        for seed in RESPONSE_FACES:
+            read = self.readings(self.edited(seed, torch.cat([small * basis, -small * basis])))[:, :18]
+            up, down = read.chunk(2)
+            responses.append((up - down) / (2 * small))
+        responses = torch.stack(responses)  # (faces, span, factors)
+        responses = responses / responses.square().mean((0, 1)).sqrt()
+        moment = torch.einsum("ikf,ilf->kl", responses, responses) / len(responses)
+        moment = moment + 0.05 * moment.trace() / SPAN * torch.eye(SPAN)
+        wanted = responses.mean(0)[:, [self.regressor.factors.index(name) for name in WANTED]]
+        return dict(zip(WANTED, normalize(torch.linalg.solve(moment, wanted).T, dim=1) @ basis))
+
+    def strength(self, vector):
+        """alpha at which the mean change over signs and `STRENGTH_FACES` is `CHANGE`, by lines in log-log."""
+        ladder = torch.tensor(LADDER[self.injection])
+        shifts = torch.cat([ladder, -ladder]).unsqueeze(1) * vector
+        found = []
+        for seed in STRENGTH_FACES:
+            pictures = self.edited(seed, torch.cat([torch.zeros(1, len(vector)), shifts]))
+            found.append(rms_change(pictures[1:], pictures[:1].expand_as(pictures[1:])))
+        change = torch.stack(found).mean(0).view(2, -1).mean(0).log()
+        wanted, x = torch.tensor(CHANGE).log(), ladder.log()
+        place = int((change < wanted).sum().clamp(1, len(x) - 1))
+        slope = (x[place] - x[place - 1]) / (change[place] - change[place - 1])
+        return min((x[place - 1] + slope * (wanted - change[place - 1])).exp().item(), 2 * ladder[-1].item())
+
+    def measure(self, vectors, alphas):
+        """One row per direction and face: (directions, faces, numbers), see `COLUMNS`."""
+        signed = torch.cat([alpha * sign * v.unsqueeze(0) for v, alpha in zip(vectors, alphas) for sign in (1, -1)])
+        rows = []
+        for seed in FACES:
+            pictures = self.edited(seed, torch.cat([torch.zeros_like(signed[:1]), signed]))
+            plain, both = pictures[:1], pictures[1:].unflatten(0, (-1, 2))
+            read = self.readings(pictures)
+            up, down = read[1:].unflatten(0, (-1, 2)).unbind(1)
+            change = (both - plain).flatten(2)
+            sizes = rms_change(pictures[1:], plain.expand_as(pictures[1:])).view(-1, 2)
+            tints = tint_share(plain.expand_as(pictures[1:]), pictures[1:]).view(-1, 2)
+            reversal = torch.cosine_similarity(change[:, 0], -change[:, 1], dim=1)
+            even = ((up + down) / 2 - read[:1])[:, :18].square().sum(1)
+            numbers = [
+                sizes[:, :1],
+                sizes[:, 1:],
+                tints.mean(1, True),
+                reversal[:, None],
+                even[:, None],
+                (up - down) / 2,
+            ]
+            rows.append(torch.cat(numbers, dim=1))
+        return torch.stack(rows, dim=1)
+
+    def columns(self):
+        what = ["method", "direction", "alpha", "seed", "rms_plus", "rms_minus", "tint", "reversal", "even_energy"]
+        return [*what, *self.regressor.factors, *COLOURS]
+
+    def run(self):
+        """Measure what is missing of this case, method by method."""
+        done = {row["method"] for row in read_table(self.path)} if self.path.exists() else set()
+        for method in (*COUNTS, "oracle"):
+            if method in done:
+                continue
+            found = self.directions(method)
+            vectors, start = list(found.values()), time.time()
+            alphas = [self.strength(vector) for vector in vectors]
+            table = self.measure(vectors, alphas)
+            new = not self.path.exists()
+            with self.path.open("a", newline="") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                if new:
+                    writer.writerow(self.columns())
+                for label, alpha, faces in zip(found, alphas, table):
+                    for seed, numbers in zip(FACES, faces.tolist()):
+                        writer.writerow([method, label, f"{alpha:.4g}", seed, *(f"{number:.4f}" for number in numbers)])
+            yield method, time.time() - start
+
+
+def read_table(path):
+    """Rows of a table as dicts: text for method and direction, numbers for the rest."""
+    with Path(path).open(newline="") as file:
+        rows = csv.DictReader(file)
+        return [{k: v if k in ("method", "direction") else float(v) for k, v in row.items()} for row in rows]
+
+
+def main():
+    """Measure all cases, or those whose names contain the first argument."""
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    RESULTS.mkdir(exist_ok=True)
+    model = load_model(MODEL, device="cpu")
+    cases = [Case(model, *case) for case in product(LAYERS, WINDOWS, INJECTIONS)]
+    cases = [case for case in cases if wanted in case.path.stem]
+    for number, case in enumerate(cases, 1):
+        for method, seconds in case.run():
+            left = (len(cases) - number) * (len(COUNTS) + 1) + len(COUNTS) - list([*COUNTS, "oracle"]).index(method)
+            about = f"about {left * seconds / 60:.0f} minutes left"
+            print(f"{case.path.stem} [{number}/{len(cases)}] {method}: {seconds:.0f} s, {about}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
