@@ -110,7 +110,7 @@ def write(name, folder):
     r2 = json.loads((folder / "regressor.json").read_text())["r2"]
     measured, pictures = measure(name, folder)
     (folder / "evaluation.json").write_text(json.dumps(measured, indent=1) + "\n")
-    side = pictures.shape[-1]
+    side, shift = pictures.shape[-1], shift_for_side(pictures.shape[-1])
     grid = (pictures[:64] * 255).round().byte().view(8, 8, 3, side, side)
     grid = grid.permute(0, 3, 1, 4, 2).reshape(8 * side, 8 * side, 3)
     Image.fromarray(grid.numpy()).save(folder / "samples.png")
@@ -123,7 +123,7 @@ def write(name, folder):
     )
     (folder / "README.md").write_text(f"""# {name}
 
-An unconditional DDPM of drawn {side} x {side} pictures, with a regressor that reads the drawing's factors off a picture.
+An unconditional DDPM of drawn {side} x {side} pictures, with a regressor that reads a drawing's factors off it.
 It is a teaching model: the pictures are drawings with known factors, made by `helpers/toyworld`, and show nobody.
 
 Load it with `diffusers.DDPMPipeline.from_pretrained` on this folder, or with `helpers.models.load_model("{name}")`.
@@ -133,8 +133,8 @@ Load it with `diffusers.DDPMPipeline.from_pretrained` on this folder, or with `h
 `python -m helpers.train {name}`: {training["steps"]} steps of batch {training["batch_size"]}, drawn with seed
 {training["seed"]} from {training["drawings"]} drawings; {training["seconds"] / 60:.0f} minutes on {training["device"]}.
 AdamW, min-SNR-5 weighting, exponential moving average of the weights, bf16 autocast.
-Schedule: linear betas of a 256 x 256 model, log-SNR shifted by 2 ln(256/{side}) = {shift_for_side(side):.2f}, T = 1000: t / T means the
-noise level that it means in the public 256 x 256 models.
+Schedule: linear betas of a 256 x 256 model, T = 1000, log-SNR shifted by 2 ln(256/{side}) = {shift:.2f}:
+t / T means the noise level that it means in the public 256 x 256 models.
 Last loss: {training["losses_per_100_steps"][-1]:.4f}.
 Python {training["python"]}, torch {training["torch"]}, diffusers {training["diffusers"]}. Weights in fp16.
 
