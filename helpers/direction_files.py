@@ -15,11 +15,21 @@ from helpers.editing import Edit, collect_shifts, shifted_tokens
 FORMAT = "editing directions 1"
 
 
-def save_directions(path, directions, unet, model, revision=None, names=None, window=(0.5, 0.8)):
+def save_directions(
+    path,
+    directions,
+    unet,
+    model,
+    revision=None,
+    names=None,
+    window=(0.5, 0.8),
+    injection="symmetric",
+):
     """Write directions to a .safetensors file, with what is needed to refuse them where they do not belong.
 
     directions: `Directions` of one of the U-Net's layers; model, revision: what the U-Net was loaded from.
     names: one per direction, such as "smile"; by default their numbers. The sign of a direction is that of its vector.
+    window, injection: with which the directions were found good, see `Edit`.
     Raises ValueError for a path without the ending .safetensors, or another number of names.
     """
     names = [str(i + 1) for i in range(len(directions))] if names is None else list(names)
@@ -35,6 +45,7 @@ def save_directions(path, directions, unet, model, revision=None, names=None, wi
         "method": directions.method,
         "names": names,
         "window": list(window),
+        "injection": injection,
         "trace": combined_matrix(get_layer(unet, directions.layer)).trace().item(),
     }
     tensors = {"vectors": directions.vectors.detach().float().cpu().contiguous()}

@@ -1,13 +1,11 @@
 """Edits for somebody who waits: everything is kept that need not be computed again, and every run can be cancelled."""
 
-from dataclasses import dataclass, field
-
 import torch
 
-from helpers import directions as ways
-from helpers.attention import find_layers, get_layer
+from helpers.attention import get_layer
 from helpers.editing import (
     Edit,
+    check_windows,
     collect_shifts,
     denoise,
     random_latents,
@@ -15,50 +13,17 @@ from helpers.editing import (
     set_timesteps,
     to_pictures,
 )
+from helpers.finder import Finder
 from helpers.inversion import invert, without_clipping
 from helpers.metrics import psnr
-from helpers.regions import Region
-from helpers.whitening import record_tokens
+from helpers.settings import Settings
 
-METHODS = (*ways.METHODS, "random")
-NEEDS_TOKENS = ("exact", "pca")
-SLIDERS = 8
-TOKEN_SEEDS, TOKEN_TIME = (1001, 1002, 1003, 1004), 0.65  # where tokens are recorded: samples, and share of T
+__all__ = ["Cancelled", "Engine", "Settings"]
 KEPT_PICTURES, KEPT_TRAJECTORIES, LARGEST_BATCH = 64, 8, 8
 
 
 class Cancelled(Exception):
     """Raised inside a run that somebody cancelled."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What an edit depends on.
-
-    strengths: {layer name: alphas of its first directions}; latents: a seed, or "upload". Equal settings hash equally.
-    """
-
-    strengths: dict
-    method: str = "refined"
-    window: tuple = (0.5, 0.8)
-    site: str = "projections"
-    injection: str = "symmetric"
-    region: Region = field(default_factory=Region)
-    latents: int | str = 0
-
-    def __post_init__(self):
-        pairs = [(layer, tuple(float(a) for a in alphas)) for layer, alphas in dict(self.strengths).items()]
-        kept = tuple(sorted((layer, alphas) for layer, alphas in pairs if any(alphas)))
-        object.__setattr__(self, "window", tuple(self.window))
-        object.__setattr__(self, "strengths", kept)  # as sorted pairs without zeros, which can be hashed
-
-    def in_words(self):
-        """Strengths by layer: "mid_block.attentions.0: 1 at 8, 3 at -4"."""
-        words = [
-            f"{layer}: " + ", ".join(f"{i + 1} at {alpha:.3g}" for i, alpha in enumerate(alphas) if alpha)
-            for layer, alphas in self.strengths
-        ]
-        return "; ".join(words) or "unedited"
 
 
 class Engine:
@@ -72,34 +37,24 @@ class Engine:
 
     def __init__(self, model, num_inference_steps=50):
         self.model, self.num_inference_steps = model, num_inference_steps
-        self.rows = 0
+        self.finder = Finder(model, num_inference_steps)
         self.upload = self.decibels = None
         self.strengths = {}  # found by `helpers.measuring.matching_strength`
-        self._directions, self._tokens, self._trajectories, self._pictures = {}, None, {}, {}
+        self._rows, self._trajectories, self._pictures = 0, {}, {}
+
+    @property
+    def rows(self):
+        return self._rows + self.finder.rows
 
     def directions(self, layer, method, step=lambda done, total: None):
-        """The first directions of a layer by one of `METHODS`, or "file" after `add`.
+        """The first directions of a layer by a method, see `Finder.directions`."""
+        return self.finder.directions(layer, method, step)
 
-        "exact" and "pca" need tokens: those of four samples in the middle of the paper's window are recorded once.
-        """
-        key = layer.name, method
-        if key not in self._directions:
-            count = min(SLIDERS, layer.channels)
-            if method == "file":
-                raise ValueError(f"no file of directions for {layer.name} was loaded: choose another way or layer.")
-            if method == "random":
-                found = ways.random_directions(layer, count, seed=0)
-            else:
-                tokens = self._record_tokens(step)[layer.name] if method in NEEDS_TOKENS else None
-                found = ways.find_directions(layer, count, method, tokens)
-            self._directions[key] = found
-        return self._directions[key]
-
-    def add(self, directions):
-        """Use these directions of a file from now on for their layer's method "file"."""
-        self._directions[directions.layer, "file"] = directions
-        self.strengths.clear()
-        self._pictures = {key: kept for key, kept in self._pictures.items() if key.method != "file"}
+    def add(self, directions, name="file"):
+        """Use these directions from now on for their layer, under a name that works as a method."""
+        self.finder.add(directions, name)
+        self.strengths = {key: kept for key, kept in self.strengths.items() if key[0].method != name}
+        self._pictures = {key: kept for key, kept in self._pictures.items() if key.method != name}
 
     def original(self, latents, step=lambda done, total: None):
         """The unedited picture, (3, height, width)."""
@@ -132,7 +87,7 @@ class Engine:
     def use(self, picture, step=lambda done, total: None):
         """Invert a picture (3, height, width), for which "upload" stands from now on; sets `decibels`."""
         latents = invert(self.model, picture.unsqueeze(0), self.num_inference_steps, step=step)
-        self.rows += self.num_inference_steps
+        self._rows += self.num_inference_steps
         trajectory = self._sample(without_clipping(self.model), latents, step)
         for kept in (self._trajectories, self._pictures):
             for key in [key for key in kept if "upload" in (key, getattr(key, "latents", None))]:
@@ -152,12 +107,11 @@ class Engine:
         """Pictures of new settings, all of the same latents, in one batch that starts where the first window opens."""
         latents = batch[0].latents
         shifts = collect_shifts(self.model.unet, [self._list_edits(settings, step) for settings in batch])
-        states, original = self._trajectory(latents, step)
+        states, _ = self._trajectory(latents, step)
         model, _ = self._model_and_start(latents)
         opens = max(settings.window[1] for settings in batch) * model.train_timesteps
-        first = next((t for t in states if t < opens), None)
-        if first is None:  # no step lies in or after any window
-            return original.expand(len(batch), *original.shape)
+        check_windows(shifts, list(states), model.train_timesteps)
+        first = next(t for t in states if t < opens)
         with model.lock:
             timesteps = set_timesteps(model, self.num_inference_steps)
             start = states[first].expand(len(batch), -1, -1, -1)
@@ -175,18 +129,6 @@ class Engine:
                 if alpha:
                     edits.append(Edit(vector, alpha, name, settings.window, mask, settings.site, settings.injection))
         return edits
-
-    def _record_tokens(self, step):
-        """{layer name: (4, N, d)}: tokens of four samples, on the way from noise, at `TOKEN_TIME`."""
-        if self._tokens is None:
-            x = random_latents(self.model, TOKEN_SEEDS)
-            with self.model.lock:
-                timesteps = set_timesteps(self.model, self.num_inference_steps)
-                way = [t for t in timesteps if t > TOKEN_TIME * self.model.train_timesteps] or timesteps[:1]
-                with record_tokens(find_layers(self.model.unet)) as tokens:
-                    self._run(self.model, x, way, [], step)
-            self._tokens = tokens
-        return self._tokens
 
     def _trajectory(self, latents, step):
         """Unedited: {timestep: x_t before the step} and the picture."""
@@ -208,7 +150,7 @@ class Engine:
             states[timestep] = x
             x = denoise(model, x, [timestep], shifts)
             active = [shift for shift in shifts if shift.holds(timestep, model.train_timesteps)]
-            self.rows += len(x) + len(rows_passed_twice(active))
+            self._rows += len(x) + len(rows_passed_twice(active))
         return states, x
 
 

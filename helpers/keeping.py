@@ -24,13 +24,13 @@ def direction_link(engine, settings, layer_name, name, step=lambda done, total: 
     alphas = dict(settings.strengths).get(layer_name)
     if alphas is None:
         raise ValueError(f"nothing to save: move a slider of {layer_name} first.")
-    model = engine.model
+    model, window, injection = engine.model, settings.window, settings.injection
     vectors = engine.directions(get_layer(model.unet, layer_name), settings.method, step).vectors
     shift = sum(alpha * vector for alpha, vector in zip(alphas, vectors))
     direction = Directions(shift.unsqueeze(0) / shift.norm(), None, layer_name, settings.method)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.safetensors"
-        save_directions(path, direction, model.unet, model.name, model.revision, [name], settings.window)
+        save_directions(path, direction, model.unet, model.name, model.revision, [name], window, injection)
         return download_link(path.read_bytes(), path.name, "application/octet-stream"), shift.norm().item()
 
 

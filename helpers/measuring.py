@@ -1,24 +1,21 @@
-"""What directions do to a model's pictures: the strength for a wanted change, and the factor that moves most."""
+"""What an edit does to a picture: the strength for a wanted change, and the change in words."""
 
 from dataclasses import replace
 
 import torch
 
-from helpers.engine import SLIDERS
-from helpers.metrics import factor_changes, lpips, psnr, rms_change, ssim
-from helpers.toyworld import WORLDS
+from helpers.metrics import factor_changes, lpips, psnr, rms_change, ssim, tint_share
 
-LADDER = (2, 4, 8, 16, 32, 64)  # strengths that are tried for a wanted change
+#: strengths that are tried for a wanted change, by injection: shifting the predicted picture alone needs smaller ones
+LADDERS = {"symmetric": (2, 4, 8, 16, 32, 64), "asymmetric": (0.5, 1, 2, 4, 8, 16, 32)}
 TRIES, TOLERANCE = 4, 0.05
-NAMING_STRENGTH, NAMING_SEEDS = 8, (2001, 2002, 2003)
-SMALLEST_NAMED = 0.5  # standard deviations
 
 
 def matching_strength(engine, settings, layer_name, index, change, step=lambda done, total: None):
     """alpha with which one direction alone changes the picture by a wanted amount.
 
     engine: `Engine`; settings: `Settings`, whose strengths are ignored; change: root mean squared change of the pixels,
-    in [-1, 1], whose sign becomes that of alpha. The strengths of `LADDER` are tried in one batch, once per direction
+    in [-1, 1], whose sign becomes that of alpha. The strengths of `LADDERS` are tried in one batch, once per direction
     and sign; between them the Illinois method narrows down, until the change is right to 5 % or four more edits were
     tried. Where even the largest strength changes less, that one is returned.
     """
@@ -31,17 +28,17 @@ def matching_strength(engine, settings, layer_name, index, change, step=lambda d
 
 
 def _search(engine, settings, layer_name, index, change, step):
-    sign, wanted = (1 if change > 0 else -1), abs(change)
+    sign, wanted, ladder = (1 if change > 0 else -1), abs(change), LADDERS[settings.injection]
 
     def changes(strengths):
         edits = [replace(settings, strengths={layer_name: (0,) * index + (sign * a,)}) for a in strengths]
         pictures = engine.edits(edits, step)
         return rms_change(pictures, engine.original(settings.latents, step).expand_as(pictures)).tolist()
 
-    known = [(0.0, 0.0), *zip(LADDER, changes(LADDER), strict=True)]
+    known = [(0.0, 0.0), *zip(ladder, changes(ladder), strict=True)]
     above = next((i for i, (_, found) in enumerate(known) if found >= wanted), None)
     if above is None:
-        return sign * float(LADDER[-1])
+        return sign * float(ladder[-1])
     (low, below), (high, beyond) = ((strength, found - wanted) for strength, found in known[above - 1 : above + 1])
     side = None
     for _ in range(TRIES):  # the Illinois variant of false position
@@ -60,39 +57,11 @@ def _search(engine, settings, layer_name, index, change, step):
     return sign * strength
 
 
-def measured_names(engine, layer, method, settings, strength=NAMING_STRENGTH, step=lambda done, total: None):
-    """For each of the first directions, the factor of the drawn world that it moves most, or "unclear": a list of str.
-
-    Edited pictures at alpha = strength and its negative are compared on three samples that are fixed in advance. A
-    direction is named when the strongest factor moves by half a standard deviation or more in the mean, and the same
-    way in all three. settings: `Settings`, for window and site. Raises ValueError for a model of unknown factors.
-    """
-    if engine.model.name not in WORLDS:
-        raise ValueError(f"{engine.model.name} has no known factors: directions can be named by you only.")
-    count = min(SLIDERS, len(engine.directions(layer, method, step)))
-    differences = []
-    for seed in NAMING_SEEDS:
-        both = [
-            replace(settings, method=method, latents=seed, strengths={layer.name: (0,) * i + (sign * strength,)})
-            for sign in (1, -1)
-            for i in range(count)
-        ]
-        pictures = engine.edits(both, step)
-        changes = factor_changes(engine.model.name, pictures[count:], pictures[:count])
-        differences.append(torch.stack(list(changes.values()), dim=1))
-    moves = torch.stack(differences)  # (samples, directions, factors)
-    names = []
-    for index in range(count):
-        mean = moves[:, index].mean(0)
-        strongest = mean.abs().argmax()
-        agreed = moves[:, index, strongest].sign().unique().numel() == 1
-        clear = agreed and mean[strongest].abs() >= SMALLEST_NAMED
-        names.append(f"{list(changes)[strongest]} {mean[strongest]:+.1f} sd" if clear else "unclear")
-    return names
-
-
 def measures(model_name, original, edited):
-    """What an edit did to a picture (3, height, width), in words: a list of str, with the factors that moved most."""
+    """What an edit did to a picture (3, height, width), in words: a list of str.
+
+    With the share of the squared change that is one uniform tint, and what moved most of the factors and mean colours.
+    """
     if torch.equal(original, edited):
         return ["unedited"]
     pair = original.unsqueeze(0), edited.unsqueeze(0)
@@ -100,6 +69,7 @@ def measures(model_name, original, edited):
         f"RMS change {rms_change(*pair).item():.3f}",
         f"PSNR {psnr(*pair).item():.1f} dB",
         f"SSIM {ssim(*pair).item():.3f}",
+        f"one tint {tint_share(*pair).item():.2f} of it",
     ]
     changes = factor_changes(model_name, *pair)
     most = sorted(changes, key=lambda name: -changes[name].abs().item())[:3]

@@ -1,6 +1,6 @@
-"""The edit explorer: choose a direction and a picture, drag alpha, see original, edit and difference.
+"""Pictures in HTML: original, edit and difference side by side, and an explorer of precomputed edits.
 
-With a kernel it is an ipywidget that computes any alpha; without one the same controls work on precomputed pictures.
+The explorer needs no kernel: choose a direction and a picture, drag alpha. `helpers.studio.Studio` computes any alpha.
 """
 
 import base64
@@ -11,59 +11,57 @@ import json
 from pathlib import Path
 from string import Template
 
-import ipywidgets
 import torch
 from PIL import Image
 
-from helpers.editing import Edit, sample
 from helpers.sweep import edit_grid
 
 DIFFERENCE_GAIN = 4
 STATIC_PAGE = Template(Path(__file__).with_name("explorer.html").read_text())
 
 
-def explore(model, latents, directions, alphas, names=None, window=(0.5, 0.8), num_inference_steps=50):
+def explore(
+    model,
+    latents,
+    directions,
+    alphas,
+    names=None,
+    window=(0.5, 0.8),
+    num_inference_steps=50,
+    injection="symmetric",
+):
     """Compute a grid of edits (directions x strengths x pictures) and return it as an `Explorer`.
 
     latents: (pictures, channels, height, width); directions: `Directions`; alphas: ascending strengths, with 0.
-    names: one label per direction; by default its number and eigenvalue.
+    names: one label per direction; by default its number and eigenvalue. window, injection: as for `Edit`.
     """
-
-    def edit(direction, alpha, picture):
-        chosen = Edit(directions.vectors[direction], float(alpha), directions.layer, window)
-        return sample(model, latents[picture : picture + 1], [chosen], num_inference_steps)[0]
-
     if names is None:
         values = [None] * len(directions) if directions.values is None else directions.values.tolist()
         names = [f"{i + 1}" if v is None else f"{i + 1} (eigenvalue {v:.2f})" for i, v in enumerate(values)]
-    frames = edit_grid(model, latents, directions, alphas, window, num_inference_steps)
-    return Explorer(frames, alphas, names, edit)
+    frames = edit_grid(
+        model, latents, directions, alphas, window, num_inference_steps=num_inference_steps, injection=injection
+    )
+    return Explorer(frames, alphas, names)
 
 
 class Explorer:
-    """A grid of edited pictures that shows itself: live where there is a kernel, precomputed where there is none.
+    """A grid of edited pictures that shows itself as a page with controls, for which no kernel is needed.
 
     frames: (directions, strengths, pictures, 3, height, width) in [0, 1]; alphas: the strengths, ascending, with 0;
-    names: one per direction; edit: function (direction, alpha, picture) -> (3, height, width) for other strengths.
+    names: one per direction.
     """
 
-    def __init__(self, frames, alphas, names, edit):
+    def __init__(self, frames, alphas, names):
         if frames.shape[:2] != (len(names), len(alphas)):
             raise ValueError(f"frames has shape {tuple(frames.shape)}: it must be (names, alphas, pictures, 3, h, w).")
         if len(alphas) < 2 or 0 not in alphas or sorted(set(alphas)) != list(alphas):
             raise ValueError(f"alphas is {list(alphas)}: give ascending strengths, at least two, one of them 0.")
-        self.frames, self.alphas, self.names, self.edit = frames, [float(a) for a in alphas], list(names), edit
+        self.frames, self.alphas, self.names = frames, [float(a) for a in alphas], list(names)
         self.zero = self.alphas.index(0.0)
-        self._widget = None
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.widget().model_id}
         counts = f"{len(self.names)} directions, {len(self.alphas)} strengths, {self.frames.shape[2]} pictures"
-        return {
-            "text/plain": f"Explorer of {counts}",
-            "text/html": self.page(),
-            "application/vnd.jupyter.widget-view+json": view,
-        }
+        return {"text/plain": f"Explorer of {counts}", "text/html": self.page()}
 
     def page(self):
         """Self-contained HTML: one JPEG per direction, its columns the strengths and its rows the pictures."""
@@ -93,49 +91,6 @@ class Explorer:
             names=html.escape(", ".join(self.names)),
             gain=DIFFERENCE_GAIN,
         )
-
-    def widget(self):
-        """The live version, made once: an `ipywidgets.VBox` that works with ipywidgets 7 and 8."""
-        if self._widget is None:
-            self._widget = self._make_widget()
-        return self._widget
-
-    def _make_widget(self):
-        count = self.frames.shape[2]
-        direction = ipywidgets.Dropdown(options=[(n, i) for i, n in enumerate(self.names)], description="direction")
-        picture = ipywidgets.Dropdown(options=[(str(i + 1), i) for i in range(count)], description="picture")
-        step = min(b - a for a, b in zip(self.alphas, self.alphas[1:])) / 4
-        alpha = ipywidgets.FloatSlider(
-            value=self.alphas[-1],
-            min=self.alphas[0],
-            max=self.alphas[-1],
-            step=step,
-            description="alpha",
-            continuous_update=False,
-        )
-        view = ipywidgets.HTML()
-
-        def show(_=None):
-            try:
-                view.value = self._triptych(direction.value, alpha.value, picture.value)
-            except Exception as error:  # a widget has no other place for it
-                view.value = f"<p role='alert'>{html.escape((str(error) or type(error).__name__).splitlines()[0])}</p>"
-
-        for control in (direction, picture, alpha):
-            control.observe(show, "value")
-        show()
-        return ipywidgets.VBox([direction, picture, alpha, view])
-
-    def _triptych(self, direction, alpha, picture):
-        """Original, edit and difference as HTML; a strength outside the grid is computed."""
-        original = self.frames[direction, self.zero, picture]
-        near = min(range(len(self.alphas)), key=lambda i: abs(self.alphas[i] - alpha))
-        if abs(self.alphas[near] - alpha) < 1e-6:
-            edited = self.frames[direction, near, picture]
-        else:
-            edited = self.edit(direction, alpha, picture)
-        what = f"picture {picture + 1}, direction {self.names[direction]}, alpha {alpha:g}"
-        return triptych(original, edited, what, f"picture {picture + 1}")
 
 
 def triptych(original, edited, what, name, mask=None):
