@@ -1,23 +1,26 @@
-"""Find the self-attention layers of a U-Net, and write out what one of them computes."""
+"""Find the self-attention layers of a network, and write out what one of them computes."""
 
 from dataclasses import dataclass
 
 import torch
-from diffusers.models.attention_processor import Attention
 
 PARTS = {"down_blocks": "encoder", "mid_block": "middle", "up_blocks": "decoder"}
 
 
 @dataclass(frozen=True)
 class AttentionLayer:
-    """One self-attention layer. `name` is its path in the U-Net; `resolution` counts tokens along one side."""
+    """One self-attention layer. `name` is its path in the network.
+
+    block: encoder, middle or decoder of a U-Net, else "transformer"; resolution: tokens along one side for pictures of
+    the size in the network's configuration, None where it names none: for tables, edits count the tokens they meet.
+    """
 
     name: str
     block: str
-    resolution: int
+    resolution: int | None
     channels: int
     heads: int
-    module: Attention
+    module: torch.nn.Module
 
 
 @dataclass(frozen=True)
@@ -36,25 +39,23 @@ class HeadWeights:
     value_bias: torch.Tensor
 
 
-def find_layers(unet):
-    """Every self-attention layer of a U-Net, in the order in which a forward pass meets them.
+def find_layers(network):
+    """Every self-attention layer of a network, in the order in which a forward pass meets them.
 
-    Works for `UNet2DModel` and for `attn1` of `UNet2DConditionModel`; cross-attention is left out.
-    Raises ValueError for a model without self-attention.
+    Works for every layer with `to_q`, `to_k` and `to_v` that sees nothing but the picture's tokens: of `UNet2DModel`,
+    `attn1` of `UNet2DConditionModel` and of DiT and PixArt blocks, the picture's projections in joint blocks of SD3 and
+    Flux. Left out are cross-attention and layers whose tokens are text and picture in one (Flux's single blocks).
+    Raises ValueError for a network without such a layer.
     """
-    modules = dict(unet.named_modules())
-    names = [
-        name for name, module in modules.items() if isinstance(module, Attention) and not module.is_cross_attention
-    ]
-    order = {"down_blocks": 0, "mid_block": 1, "up_blocks": 2}
-    names.sort(key=lambda name: order[name.split(".")[0]])  # stable: keeps the order inside each part
-    if not names:
-        raise ValueError(f"{type(unet).__name__} has no self-attention layer: there is nothing to decompose.")
+    modules = {name: module for name, module in network.named_modules() if _is_self_attention(module)}
+    if not modules:
+        raise ValueError(f"{type(network).__name__} has no self-attention layer: there is nothing to decompose.")
+    names = sorted(modules, key=lambda name: [*PARTS, _part(name)].index(_part(name)))  # stable inside each part
     return [
         AttentionLayer(
             name,
-            PARTS[name.split(".")[0]],
-            _resolution(unet, name),
+            PARTS.get(_part(name), "transformer"),
+            _resolution(network, name),
             modules[name].to_q.in_features,
             modules[name].heads,
             modules[name],
@@ -63,24 +64,41 @@ def find_layers(unet):
     ]
 
 
-def get_layer(unet, name):
+def _part(name):
+    return name.split(".")[0]
+
+
+def _is_self_attention(module):
+    projections = [getattr(module, name, None) for name in ("to_q", "to_k", "to_v")]
+    widths = {getattr(projection, "in_features", None) for projection in projections}
+    elsewhere = getattr(module, "is_cross_attention", False) or getattr(module, "pre_only", False)
+    return hasattr(module, "heads") and len(widths) == 1 and None not in widths and not elsewhere
+
+
+def get_layer(network, name):
     """The self-attention layer of that name. Raises ValueError, listing the names, when there is none."""
-    layers = {layer.name: layer for layer in find_layers(unet)}
+    layers = {layer.name: layer for layer in find_layers(network)}
     if name not in layers:
         raise ValueError(f"no self-attention layer {name!r}: choose one of {', '.join(layers)}.")
     return layers[name]
 
 
-def _resolution(unet, name):
-    """Side length of the feature map at a layer: the sample size, halved once by every downsampler before it."""
-    part, index = name.split(".")[:2]
-    size = unet.config.sample_size
-    size = size if isinstance(size, int) else size[0]
-    halvings = [block.downsamplers is not None for block in unet.down_blocks]
-    if part == "down_blocks":
-        return size >> sum(halvings[: int(index)])
-    doublings = [block.upsamplers is not None for block in unet.up_blocks]
-    return size >> (sum(halvings) - (sum(doublings[: int(index)]) if part == "up_blocks" else 0))
+def _resolution(network, name):
+    """Tokens along the first side of a picture of the configured size, None where the configuration does not say."""
+    size = network.config.get("sample_size")
+    size = size if isinstance(size, int) or size is None else size[0]
+    if size is None or _part(name) not in PARTS:
+        patch = network.config.get("patch_size")
+        return size // patch if size and patch else None
+    sides = [size]
+    for block in network.down_blocks:
+        for sampler in block.downsamplers or []:
+            size = size - size // 2 if getattr(sampler, "use_conv", False) and sampler.padding else size // 2
+        sides.append(size)
+    if _part(name) == "mid_block":
+        return sides[-1]
+    index = int(name.split(".")[1])  # a decoder block mirrors the encoder block whose results it takes
+    return sides[index if _part(name) == "down_blocks" else len(network.down_blocks) - 1 - index]
 
 
 def head_weights(layer, dtype=torch.float32):
@@ -94,8 +112,9 @@ def head_weights(layer, dtype=torch.float32):
         return linear.weight.detach().to(dtype).T.reshape(linear.in_features, heads, -1).permute(1, 0, 2)
 
     def bias(linear):
-        zeros = torch.zeros(linear.out_features, device=linear.weight.device)
-        return (zeros if linear.bias is None else linear.bias.detach()).to(dtype).view(heads, -1)
+        if linear.bias is None:
+            return torch.zeros(heads, linear.out_features // heads, dtype=dtype, device=linear.weight.device)
+        return linear.bias.detach().to(dtype).view(heads, -1)
 
     output = module.to_out[0].weight.detach().to(dtype).T.reshape(heads, -1, module.to_out[0].out_features)
     return HeadWeights(
@@ -109,10 +128,13 @@ def head_weights(layer, dtype=torch.float32):
     )
 
 
-def attention_maps(tokens, weights):
-    """A = softmax(Q K^T / sqrt(d_h)) for each head (the paper's Eq. 1-2): tokens (..., N, d) -> (..., heads, N, N)."""
+def attention_maps(tokens, weights, queries=slice(None)):
+    """A = softmax(Q K^T / sqrt(d_h)) for each head (the paper's Eq. 1-2): tokens (..., N, d) -> (..., heads, N, N).
+
+    queries: which of the N positions ask; only their rows of A are computed.
+    """
     tokens = tokens.unsqueeze(-3)
-    query = tokens @ weights.query + weights.query_bias.unsqueeze(-2)
+    query = tokens[..., queries, :] @ weights.query + weights.query_bias.unsqueeze(-2)
     key = tokens @ weights.key + weights.key_bias.unsqueeze(-2)
     return torch.softmax(query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5, dim=-1)
 
@@ -133,7 +155,7 @@ def attention_response(tokens, weights, queries=slice(None)):
     tokens: (N, d) of one picture; queries: which of the N positions. Returns (heads, positions, d, d_h).
     """
     key, value = tokens @ weights.key, tokens @ weights.value  # biases drop out of a covariance
-    maps = attention_maps(tokens, weights)[:, queries]
+    maps = attention_maps(tokens, weights, queries)
     products = (maps.unsqueeze(-1) * key.unsqueeze(-3)).mT @ value.unsqueeze(-3)
     gamma = products - (maps @ key).unsqueeze(-1) * (maps @ value).unsqueeze(-2)
     return weights.query.unsqueeze(-3) @ gamma / key.shape[-1] ** 0.5 + weights.value.unsqueeze(-3)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from diffusers import DDIMScheduler, UNet2DConditionModel, UNet2DModel
-from diffusers.utils import logging as diffusers_logging
-from safetensors import SafetensorError
+from diffusers import DDIMScheduler
+
+from helpers.checkpoints import read_checkpoint
 
 EMBEDDED_FOLDER = Path(__file__).parent / "models"
 #: public models that the book names, each with the revision it was written for
@@ -17,7 +17,6 @@ PUBLIC_MODELS = {
     "google/ddpm-celebahq-256": "cd5c944777ea2668051904ead6cc120739b86c4d",
     "google/ddpm-ema-celebahq-256": "4cb6117472e6e4f45c5afe606b101858c27c3802",
 }
-UNETS = {"UNet2DModel": UNet2DModel, "UNet2DConditionModel": UNet2DConditionModel}
 
 
 @dataclass
@@ -28,6 +27,7 @@ class DiffusionModel:
     scheduler: `DDIMScheduler` with the betas that the model was trained with
     unet_inputs: further inputs of every network pass, such as `encoder_hidden_states` of a conditional U-Net;
         one row, used for every latent
+    autoencoder: decodes the latents of a latent model, None where they are the pictures themselves
     lock: held while the model samples, so that a second thread waits instead of mixing its edits in
     """
 
@@ -36,6 +36,7 @@ class DiffusionModel:
     scheduler: DDIMScheduler
     revision: str | None = None
     unet_inputs: dict = field(default_factory=dict)
+    autoencoder: torch.nn.Module | None = None
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
 
     @property
@@ -50,6 +51,8 @@ class DiffusionModel:
     def sample_shape(self):
         """(channels, height, width) of the latents."""
         size = self.unet.config.sample_size
+        if size is None:
+            raise ValueError(f"{self.name} names no sample_size: give latents of the height and width you want.")
         height, width = (size, size) if isinstance(size, int) else size
         return self.unet.config.in_channels, height, width
 
@@ -57,6 +60,15 @@ class DiffusionModel:
     def train_timesteps(self):
         """T, the number of noise levels of the training schedule."""
         return self.scheduler.config.num_train_timesteps
+
+    @torch.no_grad()
+    def decode(self, latents):
+        """Pictures in [0, 1], on the CPU, of latents at t = 0: decoded where the model works on latents."""
+        if self.autoencoder is not None:
+            config = self.autoencoder.config
+            latents = latents / config.scaling_factor + (config.get("shift_factor") or 0)
+            latents = self.autoencoder.decode(latents.to(self.dtype)).sample
+        return (latents.float() / 2 + 0.5).clamp(0, 1).cpu()
 
 
 def embedded_models():
@@ -68,13 +80,15 @@ def embedded_models():
     return sorted(path.parent.name for path in EMBEDDED_FOLDER.glob("*/model_index.json"))
 
 
-def load_model(name, device=None, dtype=torch.float32, revision=None):
+def load_model(name, device=None, dtype=torch.float32, revision=None, variant=None):
     """Load a model by its embedded name, the path of a diffusers folder, or its id on the Hugging Face hub.
 
     device: torch device; None takes a GPU where there is one. dtype: of weights and latents.
-    revision: commit of a hub model; needed for models that are not in `PUBLIC_MODELS`.
+    revision: commit of a hub model; needed for models that are not in `PUBLIC_MODELS`. variant: of the weights, such as
+    "fp16", where their files have it in their names. A folder with an autoencoder is a latent model, see `decode`.
     Weights are read from .safetensors, or from .bin with `weights_only=True`: a file that would run code is refused.
-    Raises ValueError for an unknown name, OSError for files that are missing, damaged or out of reach.
+    Raises ValueError for an unknown name or a model that DDIM cannot run, OSError for files that are missing, damaged
+    or out of reach.
 
     >>> load_model("toy-faces").sample_shape
     (3, 64, 64)
@@ -92,64 +106,11 @@ def load_model(name, device=None, dtype=torch.float32, revision=None):
     else:
         known = ", ".join(embedded_models() + sorted(PUBLIC_MODELS))
         raise ValueError(f"unknown model {name!r}: give one of {known}, a diffusers folder, or a hub id owner/name.")
-    unet, scheduler = _read(source, revision, dtype)
+    unet, scheduler, autoencoder = read_checkpoint(source, revision, dtype, variant)
     unet = unet.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
-    return DiffusionModel(str(name), unet, scheduler, revision)
-
-
-def _read(source, revision, dtype):
-    """U-Net and DDIM scheduler of a folder or hub id, which lie in subfolders or, as in old models, side by side."""
-    layouts = [("unet", "scheduler"), (None, None)]
-    if isinstance(source, Path):
-        layouts = layouts[:1] if (source / "unet").is_dir() else layouts[1:]
-    failure = None
-    for unet_folder, scheduler_folder in layouts:
-        try:
-            config = UNet2DModel.load_config(source, subfolder=unet_folder, revision=revision)
-            scheduler = DDIMScheduler.from_pretrained(source, subfolder=scheduler_folder, revision=revision)
-        except OSError as error:
-            failure = failure or error
-            continue
-        kind = UNETS.get(config.get("_class_name"))
-        if kind is None:
-            known = " and ".join(UNETS)
-            raise ValueError(f"{source} holds a {config.get('_class_name')!r}, not a U-Net known here: {known}.")
-        options = dict(subfolder=unet_folder, revision=revision, torch_dtype=dtype, low_cpu_mem_usage=False)
-        options["output_loading_info"] = True
-        return _read_weights(kind, source, options), scheduler
-    raise OSError(
-        f"no diffusers model could be read from {source}: check the path, or the network if it is a hub id "
-        f"({_first_line(failure)})"
-    ) from failure
-
-
-def _read_weights(kind, source, options):
-    """Safetensors where there are any, else a .bin that holds nothing but tensors (diffusers reads it weights_only)."""
-    verbosity = diffusers_logging.get_verbosity()
-    diffusers_logging.set_verbosity(diffusers_logging.CRITICAL)  # what goes wrong is raised below, in one line
-    try:
-        if isinstance(source, Path):
-            has_safetensors = any((source / (options["subfolder"] or "")).glob("*.safetensors"))
-            unet, report = kind.from_pretrained(source, use_safetensors=has_safetensors, **options)
-        else:
-            try:
-                unet, report = kind.from_pretrained(source, use_safetensors=True, **options)
-            except OSError:  # old hub models have none
-                unet, report = kind.from_pretrained(source, use_safetensors=False, **options)
-        if report["missing_keys"]:  # diffusers would leave them random
-            raise OSError(f"{len(report['missing_keys'])} weights are not in the file")
-        return unet
-    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
-        raise OSError(
-            f"the weights of {source} could not be read ({_first_line(error)}): the file is missing, damaged, or "
-            "a pickle that would run code, which is refused. Get it again, as .safetensors if there is one."
-        ) from error
-    finally:
-        diffusers_logging.set_verbosity(verbosity)
-
-
-def _first_line(error):
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    if autoencoder is not None:
+        autoencoder = autoencoder.to(device).eval().requires_grad_(False)
+    return DiffusionModel(str(name), unet, scheduler, revision, autoencoder=autoencoder)
 
 
 def _check_weights(folder):
