@@ -1,4 +1,4 @@
-"""One thread behind a panel: it runs what was asked for last, and can be interrupted at every step."""
+"""One thread behind a panel: it runs what was asked for last, and can be cancelled at every step."""
 
 import collections
 import threading
@@ -16,9 +16,9 @@ class Worker:
 
     def __init__(self, show, progress, report):
         self._show, self._progress, self._report = show, progress, report
-        self._tasks = collections.deque()
-        self._changed, self._cancel, self._closed = threading.Event(), threading.Event(), threading.Event()
-        self._idle, self._lock, self._interrupted = threading.Event(), threading.Lock(), False
+        self._tasks, self._errors = collections.deque(), []
+        self._changed, self._cancelled, self._closed = threading.Event(), threading.Event(), threading.Event()
+        self._idle, self._lock = threading.Event(), threading.Lock()
         self._idle.set()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
@@ -35,25 +35,23 @@ class Worker:
     def request(self, task=None, keep=False):
         """Interrupt what runs; then run the task, if there is one, and show.
 
-        keep: run the task again when a later request has interrupted it. The thread's own requests are ignored: it
-        shows anyway.
+        keep: once begun, the task runs to its end, and later requests wait for it; only `cancel` interrupts it. The
+        thread's own requests are ignored: it shows anyway.
         """
         if self.calls:
             return
         with self._lock:
             if task is not None:
                 self._tasks.append((task, keep))
-            self._interrupted = True
-            self._cancel.set()
             self._changed.set()
 
     def cancel(self):
         """Stop what runs, and forget what waits."""
         with self._lock:
             self._tasks.clear()
+            self._errors.clear()
             self._changed.clear()
-            self._interrupted = False
-            self._cancel.set()
+            self._cancelled.set()
 
     def wait(self):
         """Block until nothing is left to do, or the worker is closed."""
@@ -62,8 +60,8 @@ class Worker:
 
     def close(self):
         """Stop what runs, and the thread; one that is loading a model ends by itself, after that."""
-        self.cancel()
         self._closed.set()
+        self.cancel()
         self._changed.set()
         self._thread.join(timeout=10)
 
@@ -74,14 +72,14 @@ class Worker:
                 if not self._changed.is_set():
                     continue  # cancelled before it began
                 self._idle.clear()
-                self._changed.clear()
                 if self._closed.is_set():
                     return
-                self._cancel.clear()
-                self._interrupted = False
+                self._cancelled.clear()
             try:
-                errors = self._run_tasks()
+                self._run_tasks()
                 self._show(self._steps())
+                with self._lock:
+                    errors, self._errors = self._errors, []
                 for error in errors:
                     self._report(error)
             except Exception as error:  # a panel is the only place for it
@@ -90,29 +88,29 @@ class Worker:
                 self._idle.set()
 
     def _run_tasks(self):
-        """Run all that waits; returns the errors of those that failed."""
-        errors = []
+        """Run all that waits, and remember the errors of those that failed until something was shown."""
         while True:
             with self._lock:
+                if self._cancelled.is_set():
+                    raise Cancelled  # what was asked for since then has its turn afterwards
+                self._changed.clear()  # what was asked for until now is about to be done
                 if not self._tasks:
-                    return errors
+                    return
                 task, keep = self._tasks.popleft()
             try:
-                task(self._steps())
+                task(self._steps(keep))
             except Cancelled:
-                with self._lock:
-                    if keep and self._interrupted:
-                        self._tasks.appendleft((task, keep))
                 raise
             except Exception as error:
-                errors.append(error)
+                self._errors.append(error)
 
-    def _steps(self):
+    def _steps(self, keep=False):
+        """step(done, total) for one run, which ends it when it was cancelled or, unless it is kept, overtaken."""
         started = time.monotonic()
 
         def step(done, total):
             nonlocal started
-            if self._cancel.is_set():
+            if self._cancelled.is_set() or (self._changed.is_set() and not keep):
                 raise Cancelled
             if done == 0:
                 started = time.monotonic()
