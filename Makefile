@@ -1,10 +1,10 @@
-# make book: build the book; make test: run all tests; make notebooks: run every notebook again and keep its outputs;
-# make studio: serve the editing studio as a web page;
+# make book: build the book; make test: run all tests; make benchmark: what edits and sweeps cost, against budgets;
+# make notebooks: run every notebook again and keep its outputs; make studio: serve the editing studio as a web page;
 # make home URL=https://github.com/OWNER/NAME: say where this repository lives.
 PYTHON ?= python3
 VENV := .venv/bin
 
-.PHONY: book test studio notebooks home clean
+.PHONY: book test benchmark studio notebooks home clean
 .DEFAULT_GOAL := book
 
 .venv/installed: requirements.txt constraints.txt pyproject.toml
@@ -20,8 +20,12 @@ book: .venv/installed
 	@echo "The book is built. Open $(CURDIR)/_build/html/index.html"
 
 test: .venv/installed
-	@echo "Running every notebook and comparing its outputs; this takes about twenty-five minutes on two cores ..."
-	@$(VENV)/python -m pytest
+	@echo "Running every notebook, two at a time, and comparing its outputs; on two cores this takes a quarter of an hour or more ..."
+	@CUDA_VISIBLE_DEVICES= $(VENV)/python -m pytest -n 2 --dist loadfile --ignore=notebooks/checks/benchmark.ipynb
+
+benchmark: .venv/installed
+	@echo "Running the benchmark, alone; its times are those of an idle machine only ..."
+	@CUDA_VISIBLE_DEVICES= $(VENV)/python -m pytest notebooks/checks/benchmark.ipynb
 
 studio: .venv/installed
 	@echo "Serving the studio; the address is in the lines below. Stop it with Ctrl-C."
