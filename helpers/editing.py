@@ -111,8 +111,8 @@ def shifted_tokens(layer, shift, site="projections"):
     """Inside this context, the inputs of `to_q`, `to_k` and `to_v` of a layer are Z + shift (the paper's Eq. 3).
 
     layer: `AttentionLayer`; shift: broadcasts to (batch, N, d), or a function of N that gives such a tensor. With site
-    "residual" the shift is added to the feature map before the layer's norm instead. Contexts may be nested: their shifts add up. The hooks are gone afterwards,
-    also after an exception.
+    "residual" it is added to the feature map before the layer's norm instead. Contexts may be nested: their shifts add
+    up. The hooks are gone afterwards, also after an exception.
     Raises ValueError when the layer's projections were fused into one, for a shift of the wrong width, or where a
     layer's residual stream is out of its own reach.
     """
@@ -215,7 +215,7 @@ def denoise(model, latents, timesteps, shifts):
 
 
 def rows_passed_twice(active):
-    """Rows of the batch that need the network's prediction with and without their shift: those with asymmetric edits."""
+    """Rows of the batch that need the prediction with and without their shift: those with asymmetric edits."""
     apart = [shift.rows for shift in active if shift.injection == "asymmetric"]
     return sorted({row for rows in apart for row, edits in enumerate(rows) if any(vector.any() for vector, _ in edits)})
 
@@ -268,7 +268,7 @@ def to_pictures(latents):
 
 
 def rows_of_edits(edits, batch):
-    """One list of edits per row: of None, of one `Edit` for all rows, or of a list with an entry per row or one for all.
+    """One list of edits per row: of None, of one `Edit` for all rows, or of a list with one entry per row or for all.
 
     >>> rows_of_edits(None, 2), rows_of_edits([[]], 2)
     ([[], []], [[], []])
@@ -277,9 +277,7 @@ def rows_of_edits(edits, batch):
     if len(rows) == 1:
         rows *= batch
     if len(rows) != batch:
-        raise ValueError(
-            f"{len(rows)} edits for {batch} latents: give one entry per row, None where nothing is edited."
-        )
+        raise ValueError(f"{len(rows)} edits for {batch} latents: give one entry per row, None for no edit.")
     return [[] if row is None else [row] if isinstance(row, Edit) else list(row) for row in rows]
 
 
