@@ -124,7 +124,7 @@ class Engine:
             vectors = self.directions(layer, settings.method, step).vectors
             if len(alphas) > len(vectors) and any(alphas[len(vectors) :]):
                 raise ValueError(f"{len(alphas)} strengths for {len(vectors)} directions of {name}: give one for each.")
-            mask = settings.region.mask(layer.resolution)
+            mask = settings.region.mask(layer.resolution or self.model.sample_shape[-1])
             for vector, alpha in zip(vectors, alphas):
                 if alpha:
                     edits.append(Edit(vector, alpha, name, settings.window, mask, settings.site, settings.injection))

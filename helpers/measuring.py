@@ -7,7 +7,7 @@ import torch
 from helpers.metrics import factor_changes, lpips, psnr, rms_change, ssim, tint_share
 
 #: strengths that are tried for a wanted change, by injection: shifting the predicted picture alone needs smaller ones
-LADDERS = {"symmetric": (2, 4, 8, 16, 32, 64), "asymmetric": (0.5, 1, 2, 4, 8, 16, 32)}
+LADDERS = {"symmetric": (2, 4, 8, 16, 32, 64), "asymmetric": (0.5, 1, 2, 4, 8, 16, 32, 64)}
 TRIES, TOLERANCE = 4, 0.05
 
 

@@ -152,7 +152,7 @@ class Studio:
         settings = self.settings(step)
         edited, original = self.engine.edit(settings, step), self.engine.original(settings.latents, step)
         name = "your picture" if settings.latents == "upload" else f"seed {settings.latents}"
-        mask = settings.region.mask(layer.resolution)
+        mask = settings.region.mask(layer.resolution or original.shape[-1])
         c.view.value = triptych(original, edited, f"{name}, {settings.in_words()}", name, mask)
         c.progress.value = c.progress.max
         notes, self.notes = self.notes, []
