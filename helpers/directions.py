@@ -1,12 +1,12 @@
 """Editing directions: eigenvectors of a matrix made of the projections of one self-attention layer."""
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 
-from helpers.attention import attention_response, head_weights
-from helpers.whitening import token_moments
+from helpers.attention import HeadWeights, attention_response, head_weights
+from helpers.whitening import in_double, token_moments
 
 METHODS = ("paper", "refined", "exact", "pca")
 
@@ -15,8 +15,8 @@ METHODS = ("paper", "refined", "exact", "pca")
 class Directions:
     """Unit directions in the space of one layer's tokens.
 
-    vectors: (count, d), rows of unit length; values: (count,), their eigenvalues in descending order, or None for
-    directions that are not eigenvectors; layer: name of the layer; method: how they were found. Their sign is arbitrary.
+    vectors: (count, d), rows of unit length, of arbitrary sign; values: (count,), their eigenvalues in descending
+    order, or None for directions that are not eigenvectors; layer: name of the layer; method: how they were found.
     """
 
     vectors: torch.Tensor
@@ -35,7 +35,7 @@ def combined_matrix(layer):
     `weight.T @ weight`, and the eigenvectors live where the shift is applied, in the space of the tokens.
     """
     weights = [layer.module.to_q.weight, layer.module.to_k.weight, layer.module.to_v.weight]
-    weights = [weight.detach().double().cpu() for weight in weights]
+    weights = [in_double(weight).cpu() for weight in weights]
     return sum(weight.T @ weight for weight in weights)
 
 
@@ -60,7 +60,7 @@ def refined_matrix(layer, covariance=None, output_projection=True):
     what S becomes when attention is uniform and tokens have the covariance Sigma, (d, d): the identity when None, so
     that no picture is needed. Without output_projection the change is taken before W_O, head by head.
     """
-    weights = head_weights(layer, torch.float64)
+    weights = _weights_in_double(layer)
     scores = weights.query @ weights.key.mT / weights.key.shape[-1] ** 0.5
     if covariance is not None:
         scores = scores @ covariance.to(scores)
@@ -76,13 +76,18 @@ def sensitivity_matrix(layer, tokens, output_projection=True):
     Raises ValueError for tokens of another shape, or that are not finite.
     """
     _check_tokens(layer, tokens)
-    weights = head_weights(layer, torch.float64)
+    weights = _weights_in_double(layer)
     total = torch.zeros(layer.channels, layer.channels, dtype=torch.float64)
-    for picture in tokens.to(weights.query):
+    for picture in in_double(tokens).to(weights.query):
         for first in range(0, len(picture), 64):  # a few queries at a time, to spare memory
             response = attention_response(picture, weights, slice(first, first + 64))
             total += _squared(response, weights, output_projection).cpu()
     return total / tokens.shape[:2].numel()
+
+
+def _weights_in_double(layer):
+    weights = head_weights(layer)
+    return HeadWeights(*(in_double(getattr(weights, field.name)) for field in fields(HeadWeights)))
 
 
 def _squared(response, weights, output_projection):
@@ -134,16 +139,21 @@ def random_directions(layer, count, seed):
 def without(direction, others):
     """A direction with everything removed that lies in the span of others (their null space), of unit length again.
 
-    direction: (d,); others: (count, d). Raises ValueError when nothing is left.
+    direction: (d,); others: (count, d), of any length and also dependent ones. Returns a tensor like direction.
+    Raises ValueError for others of another width, or when nothing is left.
 
-    >>> without(torch.tensor([3.0, 4.0]), torch.tensor([[2.0, 0.0]])).tolist()
+    >>> without(torch.tensor([3.0, 4.0]), torch.tensor([[2.0, 0.0], [1.0, 0.0]])).tolist()
     [0.0, 1.0]
     """
-    basis = torch.linalg.qr(others.double().T)[0]
-    left = direction.double() - basis @ (basis.T @ direction.double())
-    if left.norm() < 1e-6 * direction.double().norm():
+    if others.ndim != 2 or others.shape[1] != len(direction):
+        raise ValueError(f"others has shape {tuple(others.shape)}: it must be (count, {len(direction)}).")
+    start, rows = in_double(direction), torch.nn.functional.normalize(in_double(others), dim=1)
+    _, sizes, basis = torch.linalg.svd(rows, full_matrices=False)
+    basis = basis[sizes > 1e-6]  # in single precision, dependent rows leave some 1e-7
+    left = start - start @ basis.T @ basis
+    if left.norm() < 1e-6 * start.norm():
         raise ValueError("the direction lies in the span of the others: nothing is left of it.")
-    return (left / left.norm()).to(direction.dtype)
+    return (left / left.norm()).to(direction)
 
 
 def _check_count(layer, count):

@@ -1,9 +1,20 @@
 """Sweeps: many edits of the same latents as batches, with the steps that they share computed once."""
 
+import copy
+import time
+
 import torch
 from tqdm.auto import tqdm
 
-from helpers.editing import Edit, check_steps, collect_shifts, denoise, set_timesteps, to_pictures
+from helpers.editing import (
+    Edit,
+    check_steps,
+    check_windows,
+    collect_shifts,
+    denoise,
+    set_timesteps,
+    to_pictures,
+)
 
 
 def edit_grid(
@@ -31,7 +42,8 @@ class Sweep:
     latents: (pictures, channels, height, width); directions: `Directions`; alphas: strengths in the paper's units;
     window, injection: as for `Edit`.
     The steps before the window are the same for all edits of a latent and are computed once, as is alpha = 0; the rest
-    goes through the network in batches of `batch_size`, which is halved, and said so, when GPU memory runs out.
+    goes through the network in batches of `batch_size`, which is halved, and said so, when GPU memory runs out. Other
+    threads may use the model between two batches.
 
     `grid`: (directions, alphas, pictures, channels, height, width) in [0, 1], on the CPU, NaN where not yet computed.
     After an interruption, `run` goes on where it stopped.
@@ -62,8 +74,10 @@ class Sweep:
             for a, alpha in enumerate(alphas)
             if alpha != 0
         ]
-        for _, _, edit in jobs:
-            collect_shifts(model.unet, [[edit]])  # refuses bad edits now
+        scheduler = copy.copy(model.scheduler)  # the model may be sampling
+        scheduler.set_timesteps(num_inference_steps)
+        for _, _, edit in jobs:  # refuse bad edits now
+            check_windows(collect_shifts(model.unet, [[edit]]), scheduler.timesteps.tolist(), model.train_timesteps)
         self._zero = [a for a, alpha in enumerate(alphas) if alpha == 0]
         self._waiting = [(place, row) for place in [None][: len(self._zero)] + jobs for row in range(len(latents))]
         self._start = None
@@ -77,24 +91,24 @@ class Sweep:
     @torch.no_grad()
     def run(self, progress=False):
         """Compute what is missing and return `grid`."""
-        with self.model.lock, tqdm(total=self.remaining, disable=not progress, desc="trajectories") as bar:
-            timesteps = set_timesteps(self.model, self.num_inference_steps)
-            shared = [t for t in timesteps if t >= self.window[1] * self.model.train_timesteps]
-            if self._start is None:
-                self._start = self._smaller_when_full(
-                    lambda: torch.cat(
-                        [denoise(self.model, part, shared, []) for part in self.latents.split(self.batch_size)]
-                    )
-                )
+        with tqdm(total=self.remaining, disable=not progress, desc="trajectories") as bar:
             while self._waiting:
-                bar.update(self._smaller_when_full(lambda: self._run_batch(timesteps[len(shared) :])))
+                with self.model.lock:
+                    done = self._smaller_when_full(self._run_batch)
+                bar.update(done)
+                time.sleep(0.001)  # else the lock would be taken again before a waiting thread gets it
         return self.grid
 
-    def _run_batch(self, timesteps):
+    def _run_batch(self):
+        timesteps = set_timesteps(self.model, self.num_inference_steps)
+        shared = [t for t in timesteps if t >= self.window[1] * self.model.train_timesteps]
+        if self._start is None:
+            parts = self.latents.split(self.batch_size)
+            self._start = torch.cat([denoise(self.model, part, shared, []) for part in parts])
         jobs = self._waiting[: self.batch_size]
         rows = [row for _, row in jobs]
         shifts = collect_shifts(self.model.unet, [[] if place is None else [place[2]] for place, _ in jobs])
-        pictures = to_pictures(denoise(self.model, self._start[rows], timesteps, shifts))
+        pictures = to_pictures(denoise(self.model, self._start[rows], timesteps[len(shared) :], shifts))
         for (place, row), picture in zip(jobs, pictures, strict=True):
             if place is None:
                 self.grid[:, self._zero, row] = picture
@@ -108,7 +122,9 @@ class Sweep:
         while True:
             try:
                 return work()
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not isinstance(error, torch.cuda.OutOfMemoryError) and "out of memory" not in str(error):
+                    raise  # Apple's MPS has no class of its own for it
                 if self.batch_size == 1:
                     raise RuntimeError(
                         "out of memory with one picture at a time: use fewer pixels, or dtype=torch.float16."

@@ -33,9 +33,15 @@ class TokenMoments:
         return TokenMoments(self.pictures + other.pictures, mean, second, within)
 
 
+def in_double(tensor):
+    """A tensor in float64, where it is; on the CPU when its device (Apple's MPS) has no float64."""
+    tensor = tensor.detach()
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
+
+
 def token_moments(tokens):
     """`TokenMoments` of tokens (pictures, N, d)."""
-    tokens = tokens.detach().double()
+    tokens = in_double(tokens)
     second = (tokens.mT @ tokens).mean(0) / tokens.shape[1]
     centres = tokens.mean(dim=1)
     within = second - centres.T @ centres / len(tokens)
@@ -68,24 +74,28 @@ def record_moments(unet, layers):
 
     layers: `AttentionLayer`s. Yields {(layer name, place): {timestep: TokenMoments}}, filled pass by pass, where place
     is "after" or "before" the layer's norm ("before" only where the norm is the layer's own, as in `UNet2DModel`).
-    Passes at the same timestep are merged. The hooks are gone afterwards, also after an exception.
+    Passes at the same timestep are merged; a pass may have one timestep per row. The hooks are gone afterwards, also
+    after an exception.
     """
     record, handles, now = {}, [], {}
 
-    def remember_timestep(_, inputs, named):
-        now["timestep"] = int(named["timestep"] if "timestep" in named else inputs[1])
+    def remember_timesteps(_, inputs, named):
+        timesteps = torch.as_tensor(named["timestep"] if "timestep" in named else inputs[1])
+        now["timesteps"] = timesteps.flatten().tolist()
 
     def collect(key):
         def hook(_, inputs):
             tokens = inputs[0].mT if key[1] == "before" else inputs[0]  # a GroupNorm sees (batch, d, N)
-            moments, timesteps = token_moments(tokens), record.setdefault(key, {})
-            earlier = timesteps.get(now["timestep"])
-            timesteps[now["timestep"]] = moments if earlier is None else earlier.merge(moments)
+            times, found = now["timesteps"], record.setdefault(key, {})
+            for time in dict.fromkeys(times):
+                rows = [row for row in range(len(tokens)) if times[row if len(times) > 1 else 0] == time]
+                moments = token_moments(tokens[rows])
+                found[time] = found[time].merge(moments) if time in found else moments
 
         return hook
 
     try:
-        handles.append(unet.register_forward_pre_hook(remember_timestep, with_kwargs=True))
+        handles.append(unet.register_forward_pre_hook(remember_timesteps, with_kwargs=True))
         for layer in layers:
             handles.append(layer.module.to_q.register_forward_pre_hook(collect((layer.name, "after"))))
             if layer.module.group_norm is not None:
