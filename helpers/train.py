@@ -23,7 +23,7 @@ from helpers.toyworld.regressor import FactorRegressor, r2_score, read_factors
 SEED = 0
 DRAWINGS = 20_000
 BATCH_SIZE = 16
-DENOISER_STEPS = 9_000
+DENOISER_STEPS = 8_000
 REGRESSOR_STEPS = 5_000
 LEARNING_RATE = 7e-4
 UNET_CONFIG = dict(  # attention at a quarter of the side, and in the middle
