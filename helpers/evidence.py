@@ -1,7 +1,7 @@
 """What edits do on many faces: `python -m helpers.evidence` measures it and keeps the numbers as small tables.
 
-The rules were fixed before the first number; the chapter "What edits do, and when" reads the tables. One table per case
-(layer, window, injection), one row per direction and face. A run that was interrupted goes on where it stopped.
+The rules below were fixed before the first number. One table per case (layer, window, injection) in notebooks/results,
+one row per direction and face. A run that was interrupted goes on where it stopped.
 """
 
 import csv
