@@ -7,7 +7,7 @@ import torch
 from helpers.attention import find_layers, get_layer
 from helpers.directions import random_directions, refined_matrix
 from helpers.engine import LARGEST_BATCH, Engine
-from helpers.measuring import LADDERS, matching_strength
+from helpers.measuring import LADDER, matching_strength
 from helpers.metrics import read_colour, rms_change, world_reader
 from helpers.settings import Settings
 
@@ -101,7 +101,7 @@ class Survey:
         are corrected where the change is off by more than a tenth.
         """
         self.engine.add(directions, settings.method)
-        layer, largest = get_layer(self.engine.model.unet, directions.layer), LADDERS[settings.injection][-1]
+        layer, largest = get_layer(self.engine.model.unet, directions.layer), LADDER[-1]
         first = matching_strength(
             self.engine, replace(settings, latents=self.seeds[0]), layer.name, 0, self.change, step
         )

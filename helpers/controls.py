@@ -10,7 +10,7 @@ from helpers.settings import Settings
 NARROW = {"description_width": "100px"}
 CHANGE = "image change (RMS)"  # of pixels in [0, 1]
 #: largest strength and step of the sliders, by injection in the unit alpha; in the other unit they are the same for all
-RANGES = {"asymmetric": (10, 0.25), "symmetric": (20, 1), CHANGE: (0.2, 0.01)}
+RANGES = {"asymmetric": (30, 0.5), "symmetric": (60, 1), CHANGE: (0.2, 0.01)}
 #: where the shift enters a DDIM step, as the panel says it
 INJECTIONS = {"the predicted picture (asymmetric)": "asymmetric", "both parts (symmetric, as printed)": "symmetric"}
 PASSES = 2 * AGREE_SPAN * len(AGREE_SEEDS)

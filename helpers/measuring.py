@@ -1,13 +1,13 @@
 """What an edit does to a picture: the strength for a wanted change, and the change in words."""
 
+import math
 from dataclasses import replace
 
 import torch
 
 from helpers.metrics import factor_changes, lpips, psnr, rms_change, ssim, tint_share
 
-#: strengths that are tried for a wanted change, by injection: shifting the predicted picture alone needs smaller ones
-LADDERS = {"symmetric": (2, 4, 8, 16, 32, 64), "asymmetric": (0.5, 1, 2, 4, 8, 16, 32, 64)}
+LADDER = (0.5, 2, 8, 32, 128)  # strengths that are tried for a wanted change
 TRIES, TOLERANCE = 4, 0.05
 
 
@@ -15,9 +15,9 @@ def matching_strength(engine, settings, layer_name, index, change, step=lambda d
     """alpha with which one direction alone changes the picture by a wanted amount.
 
     engine: `Engine`; settings: `Settings`, whose strengths are ignored; change: root mean squared change of the pixels,
-    in [-1, 1], whose sign becomes that of alpha. The strengths of `LADDERS` are tried in one batch, once per direction
-    and sign; between them the Illinois method narrows down, until the change is right to 5 % or four more edits were
-    tried. Where even the largest strength changes less, that one is returned.
+    in [-1, 1], whose sign becomes that of alpha. The strengths of `LADDER` are tried in one batch, once per direction
+    and sign; between them the Illinois method narrows down, in logarithms of both, until the change is right to 5 % or
+    four more edits were tried. Where even the largest strength changes less, that one is returned.
     """
     if change == 0:
         return 0.0
@@ -28,33 +28,36 @@ def matching_strength(engine, settings, layer_name, index, change, step=lambda d
 
 
 def _search(engine, settings, layer_name, index, change, step):
-    sign, wanted, ladder = (1 if change > 0 else -1), abs(change), LADDERS[settings.injection]
+    sign, wanted = (1 if change > 0 else -1), abs(change)
 
-    def changes(strengths):
+    def over(strengths):
+        """log(change / wanted change) for some strengths."""
         edits = [replace(settings, strengths={layer_name: (0,) * index + (sign * a,)}) for a in strengths]
         pictures = engine.edits(edits, step)
-        return rms_change(pictures, engine.original(settings.latents, step).expand_as(pictures)).tolist()
+        found = rms_change(pictures, engine.original(settings.latents, step).expand_as(pictures))
+        return (found.clamp(min=1e-9) / wanted).log().tolist()
 
-    known = [(0.0, 0.0), *zip(ladder, changes(ladder), strict=True)]
-    above = next((i for i, (_, found) in enumerate(known) if found >= wanted), None)
+    known = [(math.log(strength), found) for strength, found in zip(LADDER, over(LADDER))]
+    above = next((i for i, (_, found) in enumerate(known) if found >= 0), None)
     if above is None:
-        return sign * float(ladder[-1])
-    (low, below), (high, beyond) = ((strength, found - wanted) for strength, found in known[above - 1 : above + 1])
-    side = None
+        return sign * float(LADDER[-1])
+    far = math.log(1000)  # below the ladder the change is taken to be proportional to the strength
+    low, below = known[above - 1] if above else (known[0][0] - far, known[0][1] - far)
+    (high, beyond), side = known[above], None
     for _ in range(TRIES):  # the Illinois variant of false position
         strength = (low * beyond - high * below) / (beyond - below)
-        (found,) = changes([strength])
-        if abs(found / wanted - 1) <= TOLERANCE:
+        (found,) = over([math.exp(strength)])
+        if abs(math.exp(found) - 1) <= TOLERANCE:
             break
-        if found < wanted:
-            low, below = strength, found - wanted
+        if found < 0:
+            low, below = strength, found
             beyond = beyond / 2 if side == "low" else beyond
             side = "low"
         else:
-            high, beyond = strength, found - wanted
+            high, beyond = strength, found
             below = below / 2 if side == "high" else below
             side = "high"
-    return sign * strength
+    return sign * math.exp(strength)
 
 
 def measures(model_name, original, edited):

@@ -9,7 +9,7 @@ from helpers import tasks
 from helpers.attention import find_layers, get_layer
 from helpers.controls import Controls
 from helpers.engine import Cancelled, Engine
-from helpers.measuring import LADDERS, matching_strength, measures
+from helpers.measuring import LADDER, matching_strength, measures
 from helpers.toyworld import WORLDS
 from helpers.widgets import triptych
 from helpers.worker import Worker
@@ -162,9 +162,8 @@ class Studio:
         """What the status line says of a picture."""
         found = measures(self.engine.model.name, original, edited)
         if self.controls.unit.value != "alpha" and settings.strengths:
-            largest = LADDERS[settings.injection][-1]
-            short = any(abs(alpha) >= largest for _, alphas in settings.strengths for alpha in alphas)
-            found.append(settings.in_words() + (f", the largest that is tried: {largest}" if short else ""))
+            short = any(abs(alpha) >= LADDER[-1] for _, alphas in settings.strengths for alpha in alphas)
+            found.append(settings.in_words() + (f", the largest that is tried: {LADDER[-1]}" if short else ""))
         if settings.region.shape != "everywhere" and not self.method_chosen:
             found.append(SUGGESTION)
         if settings.latents == "upload":
