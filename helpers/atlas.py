@@ -1,5 +1,6 @@
 """An atlas of directions: what each moves when all change the picture equally, and whether random ones do the same."""
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,7 +14,7 @@ from helpers.settings import Settings
 
 SAMPLES = (2001, 2002, 2003)  # seeds, fixed in advance
 STEPS, CHANGE, CONTROLS, CONTROL_SEED = 20, 0.05, 64, 7
-CORRECTIONS, TOLERANCE = 2, 0.1
+CORRECTIONS, TOLERANCE = 3, 0.1
 UNEDITED, NO_STEP = Settings({}), lambda done, total: None  # defaults
 LEVEL = 0.05  # largest p of a direction that gets a name, where there are enough random directions to tell
 
@@ -110,15 +111,21 @@ class Survey:
         alphas = [min(first * (answers[0] / answer).item(), largest) for answer in answers]
         pictures = self._both_signs(layer.name, alphas, range(len(alphas)), settings, step)
         plain = torch.stack([self.engine.original(seed, step) for seed in self.seeds])
+        slopes = [1.0] * len(alphas)  # of log change over log alpha
+        changes = self._changes(pictures, plain)
         for _ in range(CORRECTIONS):
-            shares = (self._changes(pictures, plain) / self.change).clamp(1 / 3, 3).tolist()
-            off = [i for i, share in enumerate(shares) if abs(share - 1) > TOLERANCE]
-            off = [i for i in off if shares[i] > 1 or alphas[i] < largest]
+            shares = (changes / self.change).log().tolist()
+            off = [i for i, share in enumerate(shares) if abs(share) > TOLERANCE]
+            off = [i for i in off if shares[i] > 0 or alphas[i] < largest]
             if not off:
                 break
-            for i in off:
-                alphas[i] = min(alphas[i] / shares[i], largest)
+            moved = [max(-1.0, min(1.0, -shares[i] / slopes[i])) for i in off]
+            for i, by in zip(off, moved):
+                alphas[i] = min(alphas[i] * math.exp(by), largest)
             pictures[off] = self._both_signs(layer.name, alphas, off, settings, step)
+            before, changes = changes, self._changes(pictures, plain)
+            for i, by in zip(off, moved):
+                slopes[i] = max(0.5, min(4.0, (changes[i] / before[i]).log().item() / by))
         return alphas, pictures
 
     def _both_signs(self, layer_name, alphas, which, settings, step):
