@@ -3,6 +3,7 @@
 import torch
 
 from helpers import directions as ways
+from helpers.agreement import STEPS as AGREE_STEPS
 from helpers.agreement import agreeing_directions
 from helpers.attention import find_layers
 from helpers.editing import denoise, random_latents, set_timesteps
@@ -12,7 +13,7 @@ METHODS = (*ways.METHODS, "agree", "random")
 NEEDS_TOKENS = ("exact", "pca")
 SLIDERS = 8
 TOKEN_SEEDS, MIDDLE = (1001, 1002, 1003, 1004), 0.65  # samples whose tokens are recorded, and when: share of T
-AGREE_SEEDS, AGREE_SPAN, AGREE_STEPS = range(500, 512), 40, 50  # 1,164 passes: under 30 s on two cores
+AGREE_SEEDS, AGREE_SPAN = range(500, 512), 40  # about a thousand passes: under 30 s on two cores
 
 
 class Finder:
