@@ -150,14 +150,15 @@ def sample(model, latents, edits=None, num_inference_steps=50, progress=False):
     latents: (batch, channels, height, width) standard normal, see `random_latents`.
     edits: None; one `Edit` for every row; or a list with one entry per row (or one entry for all): None, an `Edit`, or
     a list of edits whose shifts add up.
-    Returns pictures on the CPU, (batch, channels, height, width) in [0, 1]. Raises ValueError for bad edits.
+    Returns pictures on the CPU, (batch, channels, height, width) in [0, 1]: of a latent model those of its autoencoder.
+    Raises ValueError for bad edits.
     """
     shifts = collect_shifts(model.unet, rows_of_edits(edits, len(latents)))
     with model.lock:
         timesteps = set_timesteps(model, num_inference_steps)
         check_windows(shifts, timesteps, model.train_timesteps)
         with tqdm(timesteps, disable=not progress, desc="denoising") as bar:
-            return to_pictures(denoise(model, latents, bar, shifts))
+            return model.decode(denoise(model, latents, bar, shifts))
 
 
 def check_steps(model, num_inference_steps):

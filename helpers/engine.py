@@ -11,7 +11,6 @@ from helpers.editing import (
     random_latents,
     rows_passed_twice,
     set_timesteps,
-    to_pictures,
 )
 from helpers.finder import Finder
 from helpers.inversion import invert, without_clipping
@@ -115,7 +114,7 @@ class Engine:
         with model.lock:
             timesteps = set_timesteps(model, self.num_inference_steps)
             start = states[first].expand(len(batch), -1, -1, -1)
-            return to_pictures(self._run(model, start, timesteps[timesteps.index(first) :], shifts, step)[1])
+            return model.decode(self._run(model, start, timesteps[timesteps.index(first) :], shifts, step)[1])
 
     def _list_edits(self, settings, step):
         edits = []
@@ -140,7 +139,7 @@ class Engine:
     def _sample(self, model, start, step):
         with model.lock:
             states, x = self._run(model, start, set_timesteps(model, self.num_inference_steps), [], step)
-        return states, to_pictures(x)[0]
+        return states, model.decode(x)[0]
 
     @torch.no_grad()
     def _run(self, model, x, timesteps, shifts, step):

@@ -17,7 +17,7 @@ from helpers.agreement import agreeing_directions
 from helpers.attention import get_layer
 from helpers.clock import log_snr_of, shift_for_side
 from helpers.directions import eigenvectors, find_directions, random_directions, refined_matrix
-from helpers.editing import Edit, collect_shifts, denoise, random_latents, set_timesteps, to_pictures
+from helpers.editing import Edit, collect_shifts, denoise, random_latents, set_timesteps
 from helpers.metrics import mean_colour, rms_change, tint_share
 from helpers.models import EMBEDDED_FOLDER, load_model
 from helpers.toyworld.regressor import FactorRegressor, read_factors
@@ -69,7 +69,7 @@ class Case:
             rows = [[Edit(v, 1.0, self.layer, self.window, injection=self.injection)] for v in part]
             start = self._starts[seed].expand(len(part), -1, -1, -1)
             shifts = collect_shifts(self.model.unet, rows)
-            pictures.append(to_pictures(denoise(self.model, start, timesteps[len(shared) :], shifts)))
+            pictures.append(self.model.decode(denoise(self.model, start, timesteps[len(shared) :], shifts)))
         return torch.cat(pictures)
 
     def readings(self, pictures):

@@ -13,27 +13,15 @@ from helpers.editing import (
     collect_shifts,
     denoise,
     set_timesteps,
-    to_pictures,
 )
 
 
-def edit_grid(
-    model,
-    latents,
-    directions,
-    alphas,
-    window=(0.5, 0.8),
-    num_inference_steps=50,
-    batch_size=16,
-    progress=False,
-    injection="symmetric",
-):
-    """Edit every latent along every direction with every strength: `Sweep`, run to its end.
+def edit_grid(*arguments, progress=False, **options):
+    """Edit every latent along every direction with every strength: a `Sweep` with these arguments, run to its end.
 
     Returns pictures on the CPU, (directions, alphas, pictures, channels, height, width) in [0, 1].
     """
-    sweep = Sweep(model, latents, directions, alphas, window, num_inference_steps, batch_size, injection)
-    return sweep.run(progress)
+    return Sweep(*arguments, **options).run(progress)
 
 
 class Sweep:
@@ -81,7 +69,8 @@ class Sweep:
         self._zero = [a for a, alpha in enumerate(alphas) if alpha == 0]
         self._waiting = [(place, row) for place in [None][: len(self._zero)] + jobs for row in range(len(latents))]
         self._start = None
-        self.grid = torch.full((len(directions), len(alphas), *latents.shape), torch.nan)
+        picture = model.decode(torch.zeros_like(latents[:1]))[0]  # of a latent model larger than its latents
+        self.grid = torch.full((len(directions), len(alphas), len(latents), *picture.shape), torch.nan)
 
     @property
     def remaining(self):
@@ -108,7 +97,7 @@ class Sweep:
         jobs = self._waiting[: self.batch_size]
         rows = [row for _, row in jobs]
         shifts = collect_shifts(self.model.unet, [[] if place is None else [place[2]] for place, _ in jobs])
-        pictures = to_pictures(denoise(self.model, self._start[rows], timesteps[len(shared) :], shifts))
+        pictures = self.model.decode(denoise(self.model, self._start[rows], timesteps[len(shared) :], shifts))
         for (place, row), picture in zip(jobs, pictures, strict=True):
             if place is None:
                 self.grid[:, self._zero, row] = picture
