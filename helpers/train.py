@@ -5,6 +5,7 @@ helpers/models/NAME. Interrupt it at any time and start it again: it goes on fro
 """
 
 import argparse
+import functools
 import hashlib
 import json
 import platform
@@ -12,6 +13,7 @@ import time
 
 import diffusers
 import torch
+import torch.nn.functional as F
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
 from helpers import model_card
@@ -23,7 +25,10 @@ from helpers.toyworld.regressor import FactorRegressor, r2_score, read_factors
 SEED = 0
 DRAWINGS = 20_000
 BATCH_SIZE = 16
-DENOISER_STEPS = 8_000
+DENOISER_STAGES = (  # (steps, sides in pixels of the squares whose mean error counts)
+    (8_000, (1,)),
+    (6_000, (1, 4, 16, 64)),
+)
 REGRESSOR_STEPS = 5_000
 LEARNING_RATE = 7e-4
 UNET_CONFIG = dict(  # attention at a quarter of the side, and in the middle
@@ -117,6 +122,24 @@ def train_regressor(name, pictures, factors, folder, device):
     print("R2 on unseen drawings:", r2, flush=True)
 
 
+def denoising_loss(error, signal_to_noise, squares):
+    """Squared error of the predicted noise at one or several scales, (batch, channels, side, side) to one number.
+
+    For each side in `squares` the error is averaged over squares of that many pixels, where the signal-to-noise ratio
+    (batch,) is side^2 times as high, and weighted by min-SNR-5 (Hang et al. 2023) of that ratio. A scale counts by
+    1 / side, as in the multiscale loss of Hoogeboom et al. (2023, "simple diffusion"). Every scale has the same
+    minimum, the expected noise; what differs is what is learned first. With pixels alone it is the mean colour that is
+    learned last: it is decided at the noisiest steps, and is one part in side^2 of the loss.
+    """
+    loss = 0.0
+    for side in squares:
+        ratio = side**2 * signal_to_noise
+        weight = ratio.clamp(max=5) / ratio
+        squared = F.avg_pool2d(error, side).square().mean((1, 2, 3))
+        loss = loss + side * (weight * squared).mean()
+    return loss
+
+
 def train_denoiser(pictures, folder, device):
     """Train the U-Net to predict the noise and save it, averaged over steps, as a DDPMPipeline in fp16.
 
@@ -130,10 +153,9 @@ def train_denoiser(pictures, folder, device):
     ema.requires_grad_(False)
     betas = shifted_betas(side)
     scheduler = DDPMScheduler(num_train_timesteps=len(betas), trained_betas=betas)
-    signal_to_noise = scheduler.alphas_cumprod / (1 - scheduler.alphas_cumprod)
-    loss_weight = (signal_to_noise.clamp(max=5) / signal_to_noise).to(device)  # min-SNR-5, Hang et al. 2023
+    signal_to_noise = (scheduler.alphas_cumprod / (1 - scheduler.alphas_cumprod)).to(device)
 
-    def loss_of_batch(generator):
+    def loss_of_batch(squares, generator):
         rows = torch.randint(len(pictures), (BATCH_SIZE,), generator=generator)
         clean = pictures[rows].float() / 127.5 - 1
         noise = torch.randn(clean.shape, generator=generator)
@@ -144,15 +166,20 @@ def train_denoiser(pictures, folder, device):
         timesteps, noise = timesteps.to(device), noise.to(device)
         with torch.autocast(device, dtype=torch.bfloat16):
             predicted = unet(noisy, timesteps).sample
-        error = (predicted.float() - noise).square().mean((1, 2, 3))
-        return (loss_weight[timesteps] * error).mean()
+        return denoising_loss(predicted.float() - noise, signal_to_noise[timesteps], squares)
 
-    losses, seconds = training_loop(2, unet, loss_of_batch, DENOISER_STEPS, folder / "denoiser_state.pt", 1e-4, ema)
+    losses, seconds = [], 0.0
+    for stage, (steps, squares) in enumerate(DENOISER_STAGES, start=2):
+        print(f"denoiser: {steps} steps, errors of squares of {squares} pixels", flush=True)
+        state_file, loss = folder / f"denoiser_{stage}_state.pt", functools.partial(loss_of_batch, squares)
+        new_losses, new_seconds = training_loop(stage, unet, loss, steps, state_file, 1e-4, ema)
+        losses, seconds = losses + new_losses, seconds + new_seconds
     DDPMPipeline(ema.half().cpu(), scheduler).save_pretrained(folder)
     weights = (folder / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()
     facts = {
         "sha256": hashlib.sha256(weights).hexdigest(),
-        "steps": DENOISER_STEPS,
+        "steps": sum(steps for steps, _ in DENOISER_STAGES),
+        "stages": DENOISER_STAGES,
         "batch_size": BATCH_SIZE,
         "seed": SEED,
         "drawings": DRAWINGS,
