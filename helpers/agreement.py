@@ -6,7 +6,8 @@ import torch
 
 from helpers.attention import get_layer
 from helpers.directions import Directions, eigenvectors, refined_matrix
-from helpers.editing import denoise, random_latents, rows_of_input, set_timesteps, shifted_tokens
+from helpers.editing import shifted_tokens
+from helpers.sampling import denoise, random_latents, rows_of_input, set_timesteps
 
 POOLED_SIDE = 32  # responses are compared at this resolution
 STEPS = 20  # of the way from noise to the timestep where responses are measured

@@ -10,6 +10,7 @@ from diffusers import DDIMScheduler
 from diffusers.schedulers.scheduling_ddim import DDIMSchedulerOutput
 
 from helpers.editing import Edit, check_windows, collect_shifts, rows_of_edits, shifted_tokens
+from helpers.sampling import signal_after
 
 GUIDED = ("both", "conditional")
 #: networks whose pipelines put the conditional half of a guided batch first; others put it last
@@ -173,9 +174,7 @@ def _step_of_both(scheduler):
         as_object = named.pop("return_dict", True)
         result = step(**named)
         picture = step(shifted, timestep, sample).pred_original_sample  # eta = 0: draws no noise
-        before = timestep - scheduler.config.num_train_timesteps // scheduler.num_inference_steps
-        signal = scheduler.alphas_cumprod[before] if before >= 0 else scheduler.final_alpha_cumprod
-        moved = result.prev_sample + signal**0.5 * (picture - result.pred_original_sample)
+        moved = result.prev_sample + signal_after(scheduler, timestep) * (picture - result.pred_original_sample)
         return DDIMSchedulerOutput(moved, picture) if as_object else (moved, picture)
 
     return step_of_both

@@ -6,14 +6,8 @@ import time
 import torch
 from tqdm.auto import tqdm
 
-from helpers.editing import (
-    Edit,
-    check_steps,
-    check_windows,
-    collect_shifts,
-    denoise,
-    set_timesteps,
-)
+from helpers.editing import Edit, check_windows, collect_shifts
+from helpers.sampling import check_steps, denoise, set_timesteps
 
 
 def edit_grid(*arguments, progress=False, **options):

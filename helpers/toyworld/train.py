@@ -1,4 +1,4 @@
-"""Train an embedded model: `python -m helpers.train toy-faces` is the whole recipe.
+"""Train an embedded model: `python -m helpers.toyworld.train toy-faces` is the whole recipe.
 
 It draws a data set, trains a factor regressor and then a DDPM (Ho et al. 2020), and writes both with a model card into
 helpers/models/NAME. Interrupt it at any time and start it again: it goes on from its last checkpoint.
@@ -9,20 +9,18 @@ import functools
 import hashlib
 import json
 import platform
-import time
 
 import diffusers
 import torch
 import torch.nn.functional as F
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
-from helpers import model_card
 from helpers.clock import shifted_betas
 from helpers.models import EMBEDDED_FOLDER
-from helpers.toyworld import WORLDS, draw_dataset
+from helpers.toyworld import WORLDS, draw_dataset, model_card
 from helpers.toyworld.regressor import FactorRegressor, r2_score, read_factors
+from helpers.toyworld.training_loop import SEED, training_loop
 
-SEED = 0
 DRAWINGS = 20_000
 BATCH_SIZE = 16
 DENOISER_STAGES = (  # (steps, sides in pixels of the squares whose mean error counts)
@@ -30,7 +28,6 @@ DENOISER_STAGES = (  # (steps, sides in pixels of the squares whose mean error c
     (6_000, (1, 4, 16, 64)),
 )
 REGRESSOR_STEPS = 5_000
-LEARNING_RATE = 7e-4
 UNET_CONFIG = dict(  # attention at a quarter of the side, and in the middle
     in_channels=3,
     out_channels=3,
@@ -41,65 +38,6 @@ UNET_CONFIG = dict(  # attention at a quarter of the side, and in the middle
     norm_num_groups=16,
     attention_head_dim=None,
 )
-
-
-def step_generator(stage, step):
-    """Random numbers that depend on the step alone, so that an interrupted run ends like an uninterrupted one."""
-    return torch.Generator().manual_seed((SEED * 10 + stage) * 1_000_000 + step)
-
-
-def learning_rate_factor(step, steps):
-    """Linear warm-up over 500 steps, constant until 60 %, then a half cosine down to 2 %."""
-    progress = max(0.0, (step / steps - 0.6) / 0.4)
-    return min(1.0, (step + 1) / 500) * (0.02 + 0.98 * 0.5 * (1 + torch.cos(torch.tensor(progress * torch.pi)).item()))
-
-
-def training_loop(stage, network, loss_of_batch, steps, state_file, weight_decay, ema=None):
-    """Run `loss_of_batch(generator)` for a number of steps with AdamW. Returns (losses per 100 steps, seconds)."""
-    optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=weight_decay)
-    done, losses, seconds, running = 0, [], 0.0, 0.0
-    if state_file.exists():
-        state = torch.load(state_file, weights_only=True)
-        network.load_state_dict(state["network"])
-        optimiser.load_state_dict(state["optimiser"])
-        done, losses, seconds = state["done"], state["losses"], state["seconds"]
-        if ema is not None:
-            ema.load_state_dict(state["ema"])
-        print(f"{state_file.name}: going on from step {done}", flush=True)
-    clock, block = time.time(), time.time()
-    for step in range(done, steps):
-        for group in optimiser.param_groups:
-            group["lr"] = LEARNING_RATE * learning_rate_factor(step, steps)
-        loss = loss_of_batch(step_generator(stage, step))
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-        if ema is not None:
-            keep = min(0.9993, (1 + step) / (10 + step))
-            with torch.no_grad():
-                torch._foreach_lerp_(list(ema.parameters()), list(network.parameters()), 1 - keep)
-        running += loss.item()
-        if (step + 1) % 100 == 0:
-            rate, block = 100 / (time.time() - block), time.time()
-            losses.append(running / 100)
-            left = time.strftime("%H:%M:%S", time.gmtime((steps - step - 1) / rate))
-            print(f"step {step + 1}/{steps}  loss {running / 100:.5f}  {rate:.2f} steps/s  ETA {left}", flush=True)
-            running = 0.0
-        if (step + 1) % 500 == 0 or step + 1 == steps:
-            spent = seconds + time.time() - clock
-            state = {
-                "network": network.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "done": step + 1,
-                "losses": losses,
-                "seconds": spent,
-            }
-            if ema is not None:
-                state["ema"] = ema.state_dict()
-            torch.save(state, state_file.with_suffix(".part"))
-            state_file.with_suffix(".part").replace(state_file)
-    return losses, (seconds + time.time() - clock)
 
 
 def train_regressor(name, pictures, factors, folder, device):

@@ -3,19 +3,11 @@
 import torch
 
 from helpers.attention import get_layer
-from helpers.editing import (
-    Edit,
-    check_windows,
-    collect_shifts,
-    denoise,
-    random_latents,
-    rows_passed_twice,
-    set_timesteps,
-)
-from helpers.finder import Finder
-from helpers.inversion import invert, without_clipping
+from helpers.editing import Edit, check_windows, collect_shifts
 from helpers.metrics import psnr
-from helpers.settings import Settings
+from helpers.sampling import denoise, invert, random_latents, rows_passed_twice, set_timesteps, without_clipping
+from helpers.studio.finder import Finder
+from helpers.studio.settings import Settings
 
 __all__ = ["Cancelled", "Engine", "Settings"]
 KEPT_PICTURES, KEPT_TRAJECTORIES, LARGEST_BATCH = 64, 8, 8
@@ -38,7 +30,7 @@ class Engine:
         self.model, self.num_inference_steps = model, num_inference_steps
         self.finder = Finder(model, num_inference_steps)
         self.upload = self.decibels = None
-        self.strengths = {}  # found by `helpers.measuring.matching_strength`
+        self.strengths = {}  # found by `helpers.studio.measuring.matching_strength`
         self._rows, self._trajectories, self._pictures = 0, {}, {}
 
     @property

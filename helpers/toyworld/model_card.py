@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from PIL import Image
 
 from helpers.clock import shift_for_side
-from helpers.editing import random_latents, sample
 from helpers.metrics import rms_change
 from helpers.models import load_model
+from helpers.sampling import random_latents, sample
 from helpers.toyworld import WORLDS, draw_dataset, sample_factors
 from helpers.toyworld.regressor import FactorRegressor, read_factors
 
@@ -130,7 +130,7 @@ Load it with `diffusers.DDPMPipeline.from_pretrained` on this folder, or with `h
 
 ## Training
 
-`python -m helpers.train {name}`: {training["steps"]} steps of batch {training["batch_size"]}, drawn with seed
+`python -m helpers.toyworld.train {name}`: {training["steps"]} steps of batch {training["batch_size"]}, drawn with seed
 {training["seed"]} from {training["drawings"]} drawings; {training["seconds"] / 60:.0f} minutes on {training["device"]}.
 AdamW, min-SNR-5 weighting, exponential moving average of the weights, bf16 autocast.
 Schedule: linear betas of a 256 x 256 model, T = 1000, log-SNR shifted by 2 ln(256/{side}) = {shift:.2f}:

@@ -4,7 +4,7 @@ import collections
 import threading
 import time
 
-from helpers.engine import Cancelled
+from helpers.studio.engine import Cancelled
 
 
 class Worker:

@@ -5,14 +5,14 @@ import html
 from dataclasses import replace
 from functools import partial
 
-from helpers import tasks
 from helpers.attention import find_layers, get_layer
-from helpers.controls import Controls
-from helpers.engine import Cancelled, Engine
-from helpers.measuring import LADDER, matching_strength, measures
+from helpers.studio import tasks
+from helpers.studio.controls import Controls
+from helpers.studio.engine import Cancelled, Engine
+from helpers.studio.explorer import triptych
+from helpers.studio.measuring import LADDER, matching_strength, measures
+from helpers.studio.worker import Worker
 from helpers.toyworld import WORLDS
-from helpers.widgets import triptych
-from helpers.worker import Worker
 
 POOR_RECONSTRUCTION = 25  # decibels, below which the studio warns
 WITHOUT_KERNEL = "<p>The studio needs a running kernel: run this notebook, or <code>make studio</code>.</p>"

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 from diffusers import UNet2DConditionModel
 
-from helpers.atlas import Survey
 from helpers.attention import find_layers
-from helpers.engine import Engine
-from helpers.keeping import direction_link, strip_link, uploaded_directions
 from helpers.models import load_model
 from helpers.pictures import read_picture
-from helpers.regions import SHAPES, Region
+from helpers.studio.atlas import Survey
+from helpers.studio.engine import Engine
+from helpers.studio.keeping import direction_link, strip_link, uploaded_directions
+from helpers.studio.settings import SHAPES, Region
 
 NAMING_STEPS = 20  # at most: names need no fine grain
 

@@ -10,7 +10,7 @@ import torch
 from helpers.attention import get_layer
 from helpers.direction_files import load_directions, save_directions
 from helpers.directions import Directions
-from helpers.widgets import download_link, png_bytes
+from helpers.studio.explorer import download_link, png_bytes
 
 STRIP = (-1, -2 / 3, -1 / 3, 0, 1 / 3, 2 / 3, 1)  # of the strengths in the settings
 

@@ -6,7 +6,7 @@ from helpers import directions as ways
 from helpers.agreement import STEPS as AGREE_STEPS
 from helpers.agreement import agreeing_directions
 from helpers.attention import find_layers
-from helpers.editing import denoise, random_latents, set_timesteps
+from helpers.sampling import denoise, random_latents, set_timesteps
 from helpers.whitening import record_tokens
 
 METHODS = (*ways.METHODS, "agree", "random")

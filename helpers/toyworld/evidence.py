@@ -1,4 +1,4 @@
-"""What edits do on many faces: `python -m helpers.evidence` measures it and keeps the numbers as small tables.
+"""What edits do on many faces: `python -m helpers.toyworld.evidence` measures it and keeps the numbers as small tables.
 
 The rules below were fixed before the first number. One table per case (layer, window, injection) in notebooks/results,
 one row per direction and face. A run that was interrupted goes on where it stopped.
@@ -17,9 +17,10 @@ from helpers.agreement import agreeing_directions
 from helpers.attention import get_layer
 from helpers.clock import log_snr_of, shift_for_side
 from helpers.directions import eigenvectors, find_directions, random_directions, refined_matrix
-from helpers.editing import Edit, collect_shifts, denoise, random_latents, set_timesteps
+from helpers.editing import Edit, collect_shifts
 from helpers.metrics import mean_colour, rms_change, tint_share
 from helpers.models import EMBEDDED_FOLDER, load_model
+from helpers.sampling import denoise, random_latents, set_timesteps
 from helpers.toyworld.regressor import FactorRegressor, read_factors
 
 MODEL = "toy-faces"
@@ -36,7 +37,7 @@ STEPS, BATCH = 20, 16
 COUNTS = {"paper": 4, "refined": 4, "agree": 4, "random": 4}
 SPAN = 32  # refined directions of which the oracle is a combination
 WANTED = ("mouth_open", "hair_length", "glasses", "smile")  # what the oracle is asked for
-RESULTS = Path(__file__).parents[1] / "notebooks" / "results"
+RESULTS = Path(__file__).parents[2] / "notebooks" / "results"
 COLOURS = ("red", "green", "blue")
 
 

@@ -1,7 +1,7 @@
-"""Regions of a picture as weights of the tokens of a layer, for local edits."""
+"""What an edit depends on, as values that can be compared and kept: a region of the picture, and all settings."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -59,6 +59,38 @@ class Region:
         y = y.unsqueeze(1)
         inside = (x.abs() <= 1) & (y.abs() <= 1) if self.shape == "rectangle" else x**2 + y**2 <= 1
         return inside.float()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an edit depends on.
+
+    strengths: {layer name: alphas of its first directions}; method: how they are found, one of
+    `helpers.studio.finder.METHODS`; window, site, injection: as for `Edit`; latents: a seed, or "upload". Equal
+    settings hash equally.
+    """
+
+    strengths: dict
+    method: str = "refined"
+    window: tuple = (0.5, 0.8)
+    site: str = "projections"
+    injection: str = "symmetric"
+    region: Region = field(default_factory=Region)
+    latents: int | str = 0
+
+    def __post_init__(self):
+        pairs = [(layer, tuple(float(a) for a in alphas)) for layer, alphas in dict(self.strengths).items()]
+        kept = tuple(sorted((layer, alphas) for layer, alphas in pairs if any(alphas)))
+        object.__setattr__(self, "window", tuple(self.window))
+        object.__setattr__(self, "strengths", kept)  # as sorted pairs without zeros, which can be hashed
+
+    def in_words(self):
+        """Strengths by layer: "mid_block.attentions.0: 1 at 8, 3 at -4"."""
+        words = [
+            f"{layer}: " + ", ".join(f"{i + 1} at {alpha:.3g}" for i, alpha in enumerate(alphas) if alpha)
+            for layer, alphas in self.strengths
+        ]
+        return "; ".join(words) or "unedited"
 
 
 @functools.lru_cache

@@ -7,10 +7,11 @@ import torch
 
 from helpers.attention import find_layers, get_layer
 from helpers.directions import random_directions, refined_matrix
-from helpers.engine import LARGEST_BATCH, Engine
-from helpers.measuring import LADDER, matching_strength
-from helpers.metrics import read_colour, rms_change, world_reader
-from helpers.settings import Settings
+from helpers.metrics import read_colour, rms_change
+from helpers.studio.engine import LARGEST_BATCH, Engine
+from helpers.studio.measuring import LADDER, matching_strength
+from helpers.studio.settings import Settings
+from helpers.toyworld.regressor import world_reader
 
 SAMPLES = (2001, 2002, 2003)  # seeds, fixed in advance
 STEPS, CHANGE, CONTROLS, CONTROL_SEED = 20, 0.05, 64, 7
@@ -47,7 +48,7 @@ def atlas(model, readers=None, layers=None, method="refined", count=8, settings=
 
     readers: functions of pictures (batch, 3, height, width) in [0, 1] that give {name: (batch,)}; by default those of
     the drawn world (`world_reader`), for other models `read_colour`. layers: names, by default all. method: one of
-    `helpers.finder.METHODS`; settings, step: as for `Survey.measure`; options: as for `Survey`.
+    `helpers.studio.finder.METHODS`; settings, step: as for `Survey.measure`; options: as for `Survey`.
     """
     survey, entries = Survey(model, readers, **options), []
     for name in layers or [layer.name for layer in find_layers(model.unet)]:

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import torch
 
-from helpers.metrics import factor_changes, lpips, psnr, rms_change, ssim, tint_share
+from helpers.metrics import lpips, psnr, rms_change, ssim, tint_share
+from helpers.toyworld.regressor import factor_changes
 
 LADDER = (0.5, 2, 8, 32, 128)  # strengths that are tried for a wanted change
 TRIES, TOLERANCE = 4, 0.05

@@ -3,9 +3,8 @@
 import ipywidgets
 
 from helpers.editing import SITES
-from helpers.finder import AGREE_SEEDS, AGREE_SPAN, METHODS, SLIDERS
-from helpers.regions import SHAPES, Region
-from helpers.settings import Settings
+from helpers.studio.finder import AGREE_SEEDS, AGREE_SPAN, METHODS, SLIDERS
+from helpers.studio.settings import SHAPES, Region, Settings
 
 NARROW = {"description_width": "100px"}
 CHANGE = "image change (RMS)"  # of pixels in [0, 1]
