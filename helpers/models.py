@@ -27,7 +27,7 @@ class DiffusionModel:
     scheduler: `DDIMScheduler` with the betas that the model was trained with
     unet_inputs: further inputs of every network pass, such as `encoder_hidden_states` of a conditional U-Net;
         one row, used for every latent
-    autoencoder: decodes the latents of a latent model, None where they are the pictures themselves
+    autoencoder: between the latents of a latent model and pictures, None where they are the same
     lock: held while the model samples, so that a second thread waits instead of mixing its edits in
     """
 
@@ -57,6 +57,19 @@ class DiffusionModel:
         return self.unet.config.in_channels, height, width
 
     @property
+    def picture_shape(self):
+        """(channels, height, width) of the pictures that `sample_shape` stands for."""
+        channels, height, width = self.sample_shape
+        if self.autoencoder is not None:
+            channels = self.autoencoder.config.out_channels
+        return channels, self.pixels_per_latent * height, self.pixels_per_latent * width
+
+    @property
+    def pixels_per_latent(self):
+        """Along one side: 1 where the latents are the pictures."""
+        return 1 if self.autoencoder is None else 2 ** (len(self.autoencoder.config.block_out_channels) - 1)
+
+    @property
     def train_timesteps(self):
         """T, the number of noise levels of the training schedule."""
         return self.scheduler.config.num_train_timesteps
@@ -69,6 +82,16 @@ class DiffusionModel:
             latents = latents / config.scaling_factor + (config.get("shift_factor") or 0)
             latents = self.autoencoder.decode(latents.to(self.dtype)).sample
         return (latents.float() / 2 + 0.5).clamp(0, 1).cpu()
+
+    @torch.no_grad()
+    def encode(self, pictures):
+        """Latents at t = 0 of pictures in [0, 1], (batch, *picture_shape): what `decode` turns back, more or less."""
+        latents = (2 * pictures - 1).to(self.device, self.dtype)
+        if self.autoencoder is None:
+            return latents
+        config, encoded = self.autoencoder.config, self.autoencoder.encode(latents)
+        latents = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
+        return (latents - (config.get("shift_factor") or 0)) * config.scaling_factor
 
 
 def embedded_models():

@@ -63,8 +63,9 @@ class Sweep:
         self._zero = [a for a, alpha in enumerate(alphas) if alpha == 0]
         self._waiting = [(place, row) for place in [None][: len(self._zero)] + jobs for row in range(len(latents))]
         self._start = None
-        picture = model.decode(torch.zeros_like(latents[:1]))[0]  # of a latent model larger than its latents
-        self.grid = torch.full((len(directions), len(alphas), len(latents), *picture.shape), torch.nan)
+        sides = [model.pixels_per_latent * side for side in latents.shape[-2:]]
+        channels = latents.shape[1] if model.autoencoder is None else model.autoencoder.config.out_channels
+        self.grid = torch.full((len(directions), len(alphas), len(latents), channels, *sides), torch.nan)
 
     @property
     def remaining(self):

@@ -51,6 +51,7 @@ class Controls:
         self.progress = ipywidgets.IntProgress(value=0, min=0, max=1, bar_style="info")
         self.status = ipywidgets.HTML()
         self.view = ipywidgets.HTML()
+        self.upload = None  # key of the last picture of one's own, see `helpers.studio.engine.Engine.use`
         self.elsewhere = {}  # strengths of the layers that are not shown, which add up with those of the sliders
         self.panel = self._lay_out()
 
@@ -67,7 +68,7 @@ class Controls:
 
     def settings(self):
         """The `Settings` that the controls show, without strengths."""
-        latents = "upload" if self.source.value == "upload" else int(self.seed.value)
+        latents = self.upload if self.source.value == "upload" else int(self.seed.value)
         window, across, down = (
             tuple(round(share, 2) for share in control.value) for control in (self.window, self.across, self.down)
         )

@@ -29,7 +29,7 @@ class Engine:
     def __init__(self, model, num_inference_steps=50):
         self.model, self.num_inference_steps = model, num_inference_steps
         self.finder = Finder(model, num_inference_steps)
-        self.upload = self.decibels = None
+        self.uploads = {}  # key: (latents, decibels with which the picture comes back)
         self.strengths = {}  # found by `helpers.studio.measuring.matching_strength`
         self._rows, self._trajectories, self._pictures = 0, {}, {}
 
@@ -76,22 +76,20 @@ class Engine:
         return torch.stack([found[settings] for settings in wanted])
 
     def use(self, picture, step=lambda done, total: None):
-        """Invert a picture (3, height, width), for which "upload" stands from now on; sets `decibels`."""
+        """Invert a picture (3, height, width). Returns the key that stands for it in `Settings.latents`."""
         latents = invert(self.model, picture.unsqueeze(0), self.num_inference_steps, step=step)
         self._rows += self.num_inference_steps
         trajectory = self._sample(without_clipping(self.model), latents, step)
-        for kept in (self._trajectories, self._pictures):
-            for key in [key for key in kept if "upload" in (key, getattr(key, "latents", None))]:
-                del kept[key]
-        self.upload, self._trajectories["upload"] = latents, trajectory
-        self.strengths.clear()
-        self.decibels = psnr(trajectory[1].unsqueeze(0), picture.unsqueeze(0)).item()
+        key = f"upload {len(self.uploads) + 1}"
+        self._trajectories[key] = trajectory
+        self.uploads[key] = latents, psnr(trajectory[1].unsqueeze(0), picture.unsqueeze(0)).item()
+        return key
 
     def _model_and_start(self, latents):
-        if latents == "upload":
-            if self.upload is None:
-                raise ValueError("no picture was uploaded yet: choose a file first.")
-            return without_clipping(self.model), self.upload
+        if latents in self.uploads:
+            return without_clipping(self.model), self.uploads[latents][0]
+        if not isinstance(latents, int):
+            raise ValueError("no picture was uploaded yet: choose a file first.")
         return self.model, random_latents(self.model, [latents])
 
     def _edit(self, batch, step):
@@ -146,6 +144,6 @@ class Engine:
 
 
 def _forget_oldest(kept, most):
-    """Drop the oldest entries of a dict, all but one that stands for an upload, until few enough are left."""
-    for key in [key for key in kept if key != "upload"][: max(0, len(kept) - most)]:
+    """Drop the oldest entries of a dict until few enough are left."""
+    for key in list(kept)[: max(0, len(kept) - most)]:
         del kept[key]

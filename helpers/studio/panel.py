@@ -151,7 +151,7 @@ class Studio:
         c.label_sliders(values, self.names.get(self.names_key(layer.name, c.method.value), []))
         settings = self.settings(step)
         edited, original = self.engine.edit(settings, step), self.engine.original(settings.latents, step)
-        name = "your picture" if settings.latents == "upload" else f"seed {settings.latents}"
+        name = "your picture" if settings.latents in self.engine.uploads else f"seed {settings.latents}"
         mask = settings.region.mask(layer.resolution or original.shape[-1])
         c.view.value = triptych(original, edited, f"{name}, {settings.in_words()}", name, mask)
         c.progress.value = c.progress.max
@@ -166,10 +166,10 @@ class Studio:
             found.append(settings.in_words() + (f", the largest that is tried: {LADDER[-1]}" if short else ""))
         if settings.region.shape != "everywhere" and not self.method_chosen:
             found.append(SUGGESTION)
-        if settings.latents == "upload":
-            poor = self.engine.decibels < POOR_RECONSTRUCTION
-            warning = ", poor: edits will not be of your picture" if poor else ""
-            found.append(f"your picture came back with {self.engine.decibels:.1f} dB{warning}")
+        if settings.latents in self.engine.uploads:
+            decibels = self.engine.uploads[settings.latents][1]
+            warning = ", poor: edits will not be of your picture" if decibels < POOR_RECONSTRUCTION else ""
+            found.append(f"your picture came back with {decibels:.1f} dB{warning}")
         rows, name = self._rows(), self.engine.model.name
         found.append(f"{rows - self._passes_told[name]} network passes")
         self._passes_told[name] = rows

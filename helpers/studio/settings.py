@@ -66,8 +66,8 @@ class Settings:
     """What an edit depends on.
 
     strengths: {layer name: alphas of its first directions}; method: how they are found, one of
-    `helpers.studio.finder.METHODS`; window, site, injection: as for `Edit`; latents: a seed, or "upload". Equal
-    settings hash equally.
+    `helpers.studio.finder.METHODS`; window, site, injection: as for `Edit`; latents: a seed, or what `Engine.use`
+    returned. Equal settings hash equally.
     """
 
     strengths: dict

@@ -31,7 +31,7 @@ def take_model(studio, name, step):
         if c.model.value == name:
             c.model.value = studio.engine.model.name
         raise
-    studio.engine, c.model.value = studio.engines[name], name
+    studio.engine, c.model.value, c.upload = studio.engines[name], name, None
     c.to_zero()
     c.method.value, c.source.value, c.region.value = "refined", "sample", "everywhere"
     c.layer.options = [layer.name for layer in find_layers(studio.engine.model.unet)]
@@ -40,9 +40,8 @@ def take_model(studio, name, step):
 
 def take_picture(studio, data, step):
     """A picture to edit."""
-    picture, notes = read_picture(data, studio.engine.model.sample_shape[-1])
-    studio.engine.use(picture, step)
-    studio.controls.source.value = "upload"
+    picture, notes = read_picture(data, studio.engine.model.picture_shape[-1])
+    studio.controls.upload, studio.controls.source.value = studio.engine.use(picture, step), "upload"
     studio.notes += notes
 
 
@@ -97,7 +96,8 @@ def export_strip(studio, step):
 def check_model(model):
     """Raises ValueError for a model that the panel cannot show."""
     find_layers(model.unet)
-    if model.sample_shape[0] != 3:
-        raise ValueError(f"{model.name} has {model.sample_shape[0]} channels: the studio needs pictures, which have 3.")
+    if model.picture_shape[0] != 3:
+        channels = model.picture_shape[0]
+        raise ValueError(f"{model.name} has {channels} channels: the studio needs pictures, which have 3.")
     if isinstance(model.unet, UNet2DConditionModel) and "encoder_hidden_states" not in model.unet_inputs:
         raise ValueError(f"{model.name} needs a condition: make a DiffusionModel with unet_inputs, for Studio(model).")

@@ -117,6 +117,10 @@ def write(name, folder):
     rows = "\n".join(f"| {factor} | {r2[factor]:.3f} | {measured['spread'][factor]:.2f} |" for factor in r2)
     distances = "\n".join(f"| {label} | {value:.3f} |" for label, value in measured["frechet_distance"].items())
     met = "\n".join(f"| {bar} | {'yes' if met else 'no'} | {found} |" for bar, met, found in bars(measured))
+    stages = "\n".join(
+        f"| {steps} | {rate:g} | {least:g} | {', '.join(map(str, squares))} |"
+        for steps, rate, least, squares in training["stages"]
+    )
     errors = "\n".join(
         f"| {of} | {error['median']:.3f} | {error['largest']:.3f} |"
         for of, error in measured["redrawing_error"].items()
@@ -132,7 +136,12 @@ Load it with `diffusers.DDPMPipeline.from_pretrained` on this folder, or with `h
 
 `python -m helpers.toyworld.train {name}`: {training["steps"]} steps of batch {training["batch_size"]}, drawn with seed
 {training["seed"]} from {training["drawings"]} drawings; {training["seconds"] / 60:.0f} minutes on {training["device"]}.
-AdamW, min-SNR-5 weighting, exponential moving average of the weights, bf16 autocast.
+AdamW, min-SNR-5 weighting at every scale that counts, exponential moving average of the weights, bf16 autocast.
+
+| steps | learning rate, at most | t / T from | sides in pixels of the squares whose mean error counts |
+|---|---|---|---|
+{stages}
+
 Schedule: linear betas of a 256 x 256 model, T = 1000, log-SNR shifted by 2 ln(256/{side}) = {shift:.2f}:
 t / T means the noise level that it means in the public 256 x 256 models.
 Last loss: {training["losses_per_100_steps"][-1]:.4f}.

@@ -23,9 +23,12 @@ from helpers.toyworld.training_loop import SEED, training_loop
 
 DRAWINGS = 20_000
 BATCH_SIZE = 16
-DENOISER_STAGES = (  # (steps, sides in pixels of the squares whose mean error counts)
-    (8_000, (1,)),
-    (6_000, (1, 4, 16, 64)),
+LEARNING_RATE = 7e-4
+#: stages of the denoiser: steps, learning rate, least t / T, and sides in pixels of the squares whose mean error counts
+DENOISER_STAGES = (
+    (8_000, LEARNING_RATE, 0.0, (1,)),  # the picture
+    (400, 1e-4, 0.85, (1, 4, 16, 64)),  # its mean colour, which is decided at the noisiest steps
+    (3_000, 2e-4, 0.0, (1, 4, 16, 64)),  # both
 )
 REGRESSOR_STEPS = 5_000
 UNET_CONFIG = dict(  # attention at a quarter of the side, and in the middle
@@ -51,7 +54,9 @@ def train_regressor(name, pictures, factors, folder, device):
         grain = 0.03 * torch.rand(64, 1, 1, 1, generator=generator) * torch.randn(batch.shape, generator=generator)
         return (regressor((batch + grain).to(device)) - factors[rows].to(device)).square().mean()
 
-    _, seconds = training_loop(1, regressor, loss_of_batch, REGRESSOR_STEPS, folder / "regressor_state.pt", 1e-2)
+    _, seconds = training_loop(
+        1, regressor, loss_of_batch, REGRESSOR_STEPS, folder / "regressor_state.pt", LEARNING_RATE, 1e-2
+    )
     regressor.eval().cpu()
     unseen, truth = draw_dataset(name, 2_000, seed=SEED + 1)
     r2 = r2_score(truth, read_factors(regressor, unseen.float() / 255))
@@ -63,18 +68,17 @@ def train_regressor(name, pictures, factors, folder, device):
 def denoising_loss(error, signal_to_noise, squares):
     """Squared error of the predicted noise at one or several scales, (batch, channels, side, side) to one number.
 
-    For each side in `squares` the error is averaged over squares of that many pixels, where the signal-to-noise ratio
-    (batch,) is side^2 times as high, and weighted by min-SNR-5 (Hang et al. 2023) of that ratio. A scale counts by
-    1 / side, as in the multiscale loss of Hoogeboom et al. (2023, "simple diffusion"). Every scale has the same
-    minimum, the expected noise; what differs is what is learned first. With pixels alone it is the mean colour that is
-    learned last: it is decided at the noisiest steps, and is one part in side^2 of the loss.
+    For each side in `squares` the error is averaged over squares of that many pixels, which makes the signal-to-noise
+    ratio (batch,) side^2 times as high; it is weighted by min-SNR-5 (Hang et al. 2023) of that ratio and by side^2, so
+    that noise that was not predicted at all counts 1 at every scale (compare the multiscale loss of Hoogeboom et al.
+    2023). Every scale has the same minimum, the expected noise. Of the pixels' loss the mean colour is one part in
+    side^2, so that it would be learned last.
     """
     loss = 0.0
     for side in squares:
         ratio = side**2 * signal_to_noise
-        weight = ratio.clamp(max=5) / ratio
-        squared = F.avg_pool2d(error, side).square().mean((1, 2, 3))
-        loss = loss + side * (weight * squared).mean()
+        squared = side**2 * F.avg_pool2d(error, side).square().mean((1, 2, 3))
+        loss = loss + (ratio.clamp(max=5) / ratio * squared).mean()
     return loss
 
 
@@ -93,13 +97,13 @@ def train_denoiser(pictures, folder, device):
     scheduler = DDPMScheduler(num_train_timesteps=len(betas), trained_betas=betas)
     signal_to_noise = (scheduler.alphas_cumprod / (1 - scheduler.alphas_cumprod)).to(device)
 
-    def loss_of_batch(squares, generator):
+    def loss_of_batch(least, squares, generator):
         rows = torch.randint(len(pictures), (BATCH_SIZE,), generator=generator)
         clean = pictures[rows].float() / 127.5 - 1
         noise = torch.randn(clean.shape, generator=generator)
         # one timestep from each of BATCH_SIZE equal parts of the schedule: less variance than independent draws
-        offset = torch.rand(BATCH_SIZE, generator=generator)
-        timesteps = ((torch.arange(BATCH_SIZE) + offset) / BATCH_SIZE * 1000).long()
+        share = (torch.arange(BATCH_SIZE) + torch.rand(BATCH_SIZE, generator=generator)) / BATCH_SIZE
+        timesteps = ((least + (1 - least) * share) * len(betas)).long()
         noisy = scheduler.add_noise(clean, noise, timesteps).to(device)
         timesteps, noise = timesteps.to(device), noise.to(device)
         with torch.autocast(device, dtype=torch.bfloat16):
@@ -107,16 +111,16 @@ def train_denoiser(pictures, folder, device):
         return denoising_loss(predicted.float() - noise, signal_to_noise[timesteps], squares)
 
     losses, seconds = [], 0.0
-    for stage, (steps, squares) in enumerate(DENOISER_STAGES, start=2):
-        print(f"denoiser: {steps} steps, errors of squares of {squares} pixels", flush=True)
-        state_file, loss = folder / f"denoiser_{stage}_state.pt", functools.partial(loss_of_batch, squares)
-        new_losses, new_seconds = training_loop(stage, unet, loss, steps, state_file, 1e-4, ema)
+    for stage, (steps, learning_rate, least, squares) in enumerate(DENOISER_STAGES, start=2):
+        print(f"denoiser: {steps} steps, t / T from {least}, errors of squares of {squares} pixels", flush=True)
+        state_file, loss = folder / f"denoiser_{stage}_state.pt", functools.partial(loss_of_batch, least, squares)
+        new_losses, new_seconds = training_loop(stage, unet, loss, steps, state_file, learning_rate, 1e-4, ema)
         losses, seconds = losses + new_losses, seconds + new_seconds
     DDPMPipeline(ema.half().cpu(), scheduler).save_pretrained(folder)
     weights = (folder / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()
     facts = {
         "sha256": hashlib.sha256(weights).hexdigest(),
-        "steps": sum(steps for steps, _ in DENOISER_STAGES),
+        "steps": sum(stage[0] for stage in DENOISER_STAGES),
         "stages": DENOISER_STAGES,
         "batch_size": BATCH_SIZE,
         "seed": SEED,

@@ -5,7 +5,6 @@ import time
 import torch
 
 SEED = 0
-LEARNING_RATE = 7e-4
 
 
 def step_generator(stage, step):
@@ -14,14 +13,14 @@ def step_generator(stage, step):
 
 
 def learning_rate_factor(step, steps):
-    """Linear warm-up over 500 steps, constant until 60 %, then a half cosine down to 2 %."""
-    progress = max(0.0, (step / steps - 0.6) / 0.4)
-    return min(1.0, (step + 1) / 500) * (0.02 + 0.98 * 0.5 * (1 + torch.cos(torch.tensor(progress * torch.pi)).item()))
+    """Linear warm-up over 500 steps, or an eighth of few; constant until 60 %, then a half cosine down to 2 %."""
+    warm, progress = min(1.0, (step + 1) / min(500, steps / 8)), max(0.0, (step / steps - 0.6) / 0.4)
+    return warm * (0.02 + 0.98 * 0.5 * (1 + torch.cos(torch.tensor(progress * torch.pi)).item()))
 
 
-def training_loop(stage, network, loss_of_batch, steps, state_file, weight_decay, ema=None):
+def training_loop(stage, network, loss_of_batch, steps, state_file, learning_rate, weight_decay, ema=None):
     """Run `loss_of_batch(generator)` for a number of steps with AdamW. Returns (losses per 100 steps, seconds)."""
-    optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=weight_decay)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
     done, losses, seconds, running = 0, [], 0.0, 0.0
     if state_file.exists():
         state = torch.load(state_file, weights_only=True)
@@ -34,7 +33,7 @@ def training_loop(stage, network, loss_of_batch, steps, state_file, weight_decay
     clock, block = time.time(), time.time()
     for step in range(done, steps):
         for group in optimiser.param_groups:
-            group["lr"] = LEARNING_RATE * learning_rate_factor(step, steps)
+            group["lr"] = learning_rate * learning_rate_factor(step, steps)
         loss = loss_of_batch(step_generator(stage, step))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
