@@ -7,7 +7,6 @@ one row per direction and face. A run that was interrupted goes on where it stop
 import csv
 import sys
 import time
-from itertools import product
 from pathlib import Path
 
 import torch
@@ -26,15 +25,20 @@ from helpers.toyworld.regressor import FactorRegressor, read_factors
 MODEL = "toy-faces"
 LAYERS = {"encoder": "down_blocks.2.attentions.0", "decoder": "up_blocks.1.attentions.1"}
 WINDOWS = {"paper": (0.5, 0.8), "unshifted": None}  # None: where the paper's numbers fall on a clock without the shift
-INJECTIONS = ("asymmetric", "symmetric")
+CASES = [
+    (layer, *how)
+    for how in (("paper", "asymmetric"), ("paper", "symmetric"), ("unshifted", "symmetric"))
+    for layer in LAYERS
+]
 FACES = range(32)  # seeds of the faces that are measured
 STRENGTH_FACES = (700, 701)  # on which the strength of each direction is found
 RESPONSE_FACES = range(600, 606)  # on whose responses the oracle is computed
 CHANGE = 0.064  # root mean squared change of the pixels to which every direction is brought
 LADDER = {"asymmetric": (0.75, 2.25, 6.75, 20.25), "symmetric": (3.0, 9.0, 27.0, 81.0)}
 SMALL = {"asymmetric": 0.7, "symmetric": 3.0}  # strength at which responses are taken
-STEPS, BATCH = 20, 16
+STEPS, BATCH = 12, 16
 COUNTS = {"paper": 4, "refined": 4, "agree": 4, "random": 4}
+MANY_CASE, MANY, MANY_FACES = CASES[0], 64, 8  # as many random directions in one case, on the first faces
 SPAN = 32  # refined directions of which the oracle is a combination
 WANTED = ("mouth_open", "hair_length", "glasses", "smile")  # what the oracle is asked for
 RESULTS = Path(__file__).parents[2] / "notebooks" / "results"
@@ -81,9 +85,11 @@ class Case:
         """{label: vector} of a method, or of the oracle for each factor of `WANTED`."""
         if method == "oracle":
             return self.oracle()
-        count = COUNTS[method]
+        count = COUNTS.get(method)
         if method == "random":
             vectors = random_directions(self.layer, count, seed=0).vectors
+        elif method == "many random":
+            vectors = random_directions(self.layer, MANY, seed=1).vectors
         elif method == "agree":
             middle = 0.65 if self.window_name == "paper" else sum(self.window) / 2
             vectors = agreeing_directions(self.model, self.layer, count, share=middle).vectors
@@ -121,11 +127,11 @@ class Case:
         slope = (x[place] - x[place - 1]) / (change[place] - change[place - 1])
         return min((x[place - 1] + slope * (wanted - change[place - 1])).exp().item(), 2 * ladder[-1].item())
 
-    def measure(self, vectors, alphas):
-        """One row per direction and face: (directions, faces, numbers), see `COLUMNS`."""
+    def measure(self, vectors, alphas, faces):
+        """One row per direction and face: (directions, faces, numbers), see `columns`."""
         signed = torch.cat([alpha * sign * v.unsqueeze(0) for v, alpha in zip(vectors, alphas) for sign in (1, -1)])
         rows = []
-        for seed in FACES:
+        for seed in faces:
             pictures = self.edited(seed, torch.cat([torch.zeros_like(signed[:1]), signed]))
             plain, both = pictures[:1], pictures[1:].unflatten(0, (-1, 2))
             read = self.readings(pictures)
@@ -135,14 +141,7 @@ class Case:
             tints = tint_share(plain.expand_as(pictures[1:]), pictures[1:]).view(-1, 2)
             reversal = torch.cosine_similarity(change[:, 0], -change[:, 1], dim=1)
             even = ((up + down) / 2 - read[:1])[:, :18].square().sum(1)
-            numbers = [
-                sizes[:, :1],
-                sizes[:, 1:],
-                tints.mean(1, True),
-                reversal[:, None],
-                even[:, None],
-                (up - down) / 2,
-            ]
+            numbers = [sizes, tints.mean(1, True), reversal[:, None], even[:, None], (up - down) / 2]
             rows.append(torch.cat(numbers, dim=1))
         return torch.stack(rows, dim=1)
 
@@ -150,23 +149,26 @@ class Case:
         what = ["method", "direction", "alpha", "seed", "rms_plus", "rms_minus", "tint", "reversal", "even_energy"]
         return [*what, *self.regressor.factors, *COLOURS]
 
+    def methods(self):
+        """What is to be measured, and what of it is missing."""
+        wanted = [*COUNTS, "oracle", *(["many random"] if self.path.stem == "-".join(MANY_CASE) else [])]
+        done = {row["method"] for row in read_table(self.path)} if self.path.exists() else set()
+        return [method for method in wanted if method not in done]
+
     def run(self):
         """Measure what is missing of this case, method by method."""
-        done = {row["method"] for row in read_table(self.path)} if self.path.exists() else set()
-        for method in (*COUNTS, "oracle"):
-            if method in done:
-                continue
-            found = self.directions(method)
+        for method in self.methods():
+            found, faces = self.directions(method), FACES[:MANY_FACES] if method == "many random" else FACES
             vectors, start = list(found.values()), time.time()
             alphas = [self.strength(vector) for vector in vectors]
-            table = self.measure(vectors, alphas)
+            table = self.measure(vectors, alphas, faces)
             new = not self.path.exists()
             with self.path.open("a", newline="") as file:
                 writer = csv.writer(file, lineterminator="\n")
                 if new:
                     writer.writerow(self.columns())
-                for label, alpha, faces in zip(found, alphas, table):
-                    for seed, numbers in zip(FACES, faces.tolist()):
+                for label, alpha, measured in zip(found, alphas, table):
+                    for seed, numbers in zip(faces, measured.tolist()):
                         writer.writerow([method, label, f"{alpha:.4g}", seed, *(f"{number:.4f}" for number in numbers)])
             yield method, time.time() - start
 
@@ -183,13 +185,13 @@ def main():
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     RESULTS.mkdir(exist_ok=True)
     model = load_model(MODEL, device="cpu")
-    cases = [Case(model, *case) for case in product(LAYERS, WINDOWS, INJECTIONS)]
-    cases = [case for case in cases if wanted in case.path.stem]
-    for number, case in enumerate(cases, 1):
+    cases = [case for case in (Case(model, *case) for case in CASES) if wanted in case.path.stem]
+    left, spent, done = sum(len(case.methods()) for case in cases), 0.0, 0
+    for case in cases:
         for method, seconds in case.run():
-            left = (len(cases) - number) * (len(COUNTS) + 1) + len(COUNTS) - list([*COUNTS, "oracle"]).index(method)
-            about = f"about {left * seconds / 60:.0f} minutes left"
-            print(f"{case.path.stem} [{number}/{len(cases)}] {method}: {seconds:.0f} s, {about}", flush=True)
+            left, spent, done = left - 1, spent + seconds, done + 1
+            about = f"about {left * spent / done / 60:.0f} minutes left"
+            print(f"{case.path.stem}, {method}: {seconds:.0f} s; {left} to go, {about}", flush=True)
 
 
 if __name__ == "__main__":
