@@ -24,11 +24,13 @@ from helpers.toyworld.training_loop import SEED, training_loop
 DRAWINGS = 20_000
 BATCH_SIZE = 16
 LEARNING_RATE = 7e-4
-#: stages of the denoiser: steps, learning rate, least t / T, and sides in pixels of the squares whose mean error counts
+NOISIEST = 0.85  # t / T from which on the mean colour is decided
+#: stages of the denoiser: steps, learning rate, share of a batch with t / T from `NOISIEST` on, the rest being spread
+#: over all t, and sides in pixels of the squares whose mean error counts
 DENOISER_STAGES = (
     (8_000, LEARNING_RATE, 0.0, (1,)),  # the picture
-    (400, 1e-4, 0.85, (1, 4, 16, 64)),  # its mean colour, which is decided at the noisiest steps
-    (3_000, 2e-4, 0.0, (1, 4, 16, 64)),  # both
+    (400, 1e-4, 1.0, (1, 4, 16, 64)),  # its mean colour
+    (2_800, 1e-4, 0.5, (1, 4, 16, 64)),  # both
 )
 REGRESSOR_STEPS = 5_000
 UNET_CONFIG = dict(  # attention at a quarter of the side, and in the middle
@@ -97,13 +99,15 @@ def train_denoiser(pictures, folder, device):
     scheduler = DDPMScheduler(num_train_timesteps=len(betas), trained_betas=betas)
     signal_to_noise = (scheduler.alphas_cumprod / (1 - scheduler.alphas_cumprod)).to(device)
 
-    def loss_of_batch(least, squares, generator):
+    def loss_of_batch(share_noisiest, squares, generator):
         rows = torch.randint(len(pictures), (BATCH_SIZE,), generator=generator)
         clean = pictures[rows].float() / 127.5 - 1
         noise = torch.randn(clean.shape, generator=generator)
-        # one timestep from each of BATCH_SIZE equal parts of the schedule: less variance than independent draws
-        share = (torch.arange(BATCH_SIZE) + torch.rand(BATCH_SIZE, generator=generator)) / BATCH_SIZE
-        timesteps = ((least + (1 - least) * share) * len(betas)).long()
+        # one timestep from each of many equal parts of the schedule: less variance than independent draws
+        noisiest = round(share_noisiest * BATCH_SIZE)
+        low, high = torch.rand(BATCH_SIZE, generator=generator).split([BATCH_SIZE - noisiest, noisiest])
+        low, high = ((torch.arange(len(part)) + part) / len(part) for part in (low, high))
+        timesteps = (torch.cat([low, NOISIEST + (1 - NOISIEST) * high]) * len(betas)).long()
         noisy = scheduler.add_noise(clean, noise, timesteps).to(device)
         timesteps, noise = timesteps.to(device), noise.to(device)
         with torch.autocast(device, dtype=torch.bfloat16):
@@ -111,9 +115,12 @@ def train_denoiser(pictures, folder, device):
         return denoising_loss(predicted.float() - noise, signal_to_noise[timesteps], squares)
 
     losses, seconds = [], 0.0
-    for stage, (steps, learning_rate, least, squares) in enumerate(DENOISER_STAGES, start=2):
-        print(f"denoiser: {steps} steps, t / T from {least}, errors of squares of {squares} pixels", flush=True)
-        state_file, loss = folder / f"denoiser_{stage}_state.pt", functools.partial(loss_of_batch, least, squares)
+    for stage, (steps, learning_rate, share_noisiest, squares) in enumerate(DENOISER_STAGES, start=2):
+        print(f"denoiser: {steps} steps, {share_noisiest:.0%} of them noisy, squares of {squares} pixels", flush=True)
+        state_file, loss = (
+            folder / f"denoiser_{stage}_state.pt",
+            functools.partial(loss_of_batch, share_noisiest, squares),
+        )
         new_losses, new_seconds = training_loop(stage, unet, loss, steps, state_file, learning_rate, 1e-4, ema)
         losses, seconds = losses + new_losses, seconds + new_seconds
     DDPMPipeline(ema.half().cpu(), scheduler).save_pretrained(folder)
