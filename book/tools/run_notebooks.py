@@ -18,10 +18,10 @@ PICTURES = {"first-edit", "attention-over-time", "factor-changes"}
 
 
 def shrink(png):
-    """The PNG (base64) without its alpha channel, which is opaque; a very large one with a palette of 256 colours."""
+    """The PNG (base64) without its alpha channel, which is opaque; a large one with a palette of 256 colours."""
     picture, small = Image.open(io.BytesIO(base64.b64decode(png))), io.BytesIO()
     picture = picture.convert("RGB") if picture.mode == "RGBA" else picture
-    if len(png) >= 400_000:
+    if len(png) >= 300_000:
         picture = picture.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=2)
     picture.save(small, "PNG", optimize=True)
     return base64.b64encode(small.getvalue()).decode()

@@ -118,8 +118,9 @@ def write(name, folder):
     distances = "\n".join(f"| {label} | {value:.3f} |" for label, value in measured["frechet_distance"].items())
     met = "\n".join(f"| {bar} | {'yes' if met else 'no'} | {found} |" for bar, met, found in bars(measured))
     stages = "\n".join(
-        f"| {steps} | {rate:g} | {share:.0%} | {', '.join(map(str, squares))} |"
-        for steps, rate, share, squares in training["stages"]
+        f"| {stage['stop'] or stage['steps']} of {stage['steps']} | {stage['learning_rate']:g} | "
+        f"{stage['share_noisiest']:.0%} | {', '.join(f'{side}: {w:g}' for side, w in stage['scales'].items())} |"
+        for stage in training["stages"]
     )
     errors = "\n".join(
         f"| {of} | {error['median']:.3f} | {error['largest']:.3f} |"
@@ -138,7 +139,7 @@ Load it with `diffusers.DDPMPipeline.from_pretrained` on this folder, or with `h
 {training["seed"]} from {training["drawings"]} drawings; {training["seconds"] / 60:.0f} minutes on {training["device"]}.
 AdamW, min-SNR-5 weighting at every scale that counts, exponential moving average of the weights, bf16 autocast.
 
-| steps | learning rate, at most | of a batch in the noisiest 15 % of t | sides in pixels of the squares that count |
+| steps | learning rate | of a batch in the noisiest 15 % of t | side of squares: weight of their mean error |
 |---|---|---|---|
 {stages}
 

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import json
 import platform
+from typing import NamedTuple
 
 import diffusers
 import torch
@@ -25,12 +26,28 @@ DRAWINGS = 20_000
 BATCH_SIZE = 16
 LEARNING_RATE = 7e-4
 NOISIEST = 0.85  # t / T from which on the mean colour is decided
-#: stages of the denoiser: steps, learning rate, share of a batch with t / T from `NOISIEST` on, the rest being spread
-#: over all t, and sides in pixels of the squares whose mean error counts
+
+
+class Stage(NamedTuple):
+    """A part of the denoiser's training.
+
+    share_noisiest: of a batch, with t / T from `NOISIEST` on; the rest is spread over all t. scales: how much the mean
+    error of squares of so many pixels along a side counts, see `denoising_loss`. stop: after how many of the steps, of
+    which the rate depends, the stage ends.
+    """
+
+    steps: int
+    learning_rate: float
+    share_noisiest: float
+    scales: dict
+    stop: int | None = None
+
+
 DENOISER_STAGES = (
-    (8_000, LEARNING_RATE, 0.0, (1,)),  # the picture
-    (400, 1e-4, 1.0, (1, 4, 16, 64)),  # its mean colour
-    (2_800, 1e-4, 0.5, (1, 4, 16, 64)),  # both
+    Stage(8_000, LEARNING_RATE, 0.0, {1: 1}),  # the picture
+    Stage(400, 1e-4, 1.0, {1: 1, 4: 1, 16: 1, 64: 1}),  # its mean colour
+    Stage(2_800, 1e-4, 0.5, {1: 1, 4: 1, 16: 1, 64: 1}, stop=1_000),
+    Stage(1_600, 1e-4, 0.5, {1: 1, 4: 1 / 4, 16: 1 / 16, 64: 1 / 64}),  # both
 )
 REGRESSOR_STEPS = 5_000
 UNET_CONFIG = dict(  # attention at a quarter of the side, and in the middle
@@ -67,20 +84,20 @@ def train_regressor(name, pictures, factors, folder, device):
     print("R2 on unseen drawings:", r2, flush=True)
 
 
-def denoising_loss(error, signal_to_noise, squares):
+def denoising_loss(error, signal_to_noise, scales):
     """Squared error of the predicted noise at one or several scales, (batch, channels, side, side) to one number.
 
-    For each side in `squares` the error is averaged over squares of that many pixels, which makes the signal-to-noise
-    ratio (batch,) side^2 times as high; it is weighted by min-SNR-5 (Hang et al. 2023) of that ratio and by side^2, so
-    that noise that was not predicted at all counts 1 at every scale (compare the multiscale loss of Hoogeboom et al.
-    2023). Every scale has the same minimum, the expected noise. Of the pixels' loss the mean colour is one part in
-    side^2, so that it would be learned last.
+    scales: {side: weight}. For each side the error is averaged over squares of that many pixels, which makes the
+    signal-to-noise ratio (batch,) side^2 times as high. It is weighted by min-SNR-5 (Hang et al. 2023) of that ratio
+    and by side^2: noise that was not predicted at all counts 1 at every scale (compare the multiscale loss of Hoogeboom
+    et al. 2023). Every scale has the same minimum, the expected noise. Of the pixels' loss the mean colour is one part
+    in side^2, so that it would be learned last.
     """
     loss = 0.0
-    for side in squares:
+    for side, weight in scales.items():
         ratio = side**2 * signal_to_noise
         squared = side**2 * F.avg_pool2d(error, side).square().mean((1, 2, 3))
-        loss = loss + (ratio.clamp(max=5) / ratio * squared).mean()
+        loss = loss + weight * (ratio.clamp(max=5) / ratio * squared).mean()
     return loss
 
 
@@ -99,12 +116,12 @@ def train_denoiser(pictures, folder, device):
     scheduler = DDPMScheduler(num_train_timesteps=len(betas), trained_betas=betas)
     signal_to_noise = (scheduler.alphas_cumprod / (1 - scheduler.alphas_cumprod)).to(device)
 
-    def loss_of_batch(share_noisiest, squares, generator):
+    def loss_of_batch(stage, generator):
         rows = torch.randint(len(pictures), (BATCH_SIZE,), generator=generator)
         clean = pictures[rows].float() / 127.5 - 1
         noise = torch.randn(clean.shape, generator=generator)
         # one timestep from each of many equal parts of the schedule: less variance than independent draws
-        noisiest = round(share_noisiest * BATCH_SIZE)
+        noisiest = round(stage.share_noisiest * BATCH_SIZE)
         low, high = torch.rand(BATCH_SIZE, generator=generator).split([BATCH_SIZE - noisiest, noisiest])
         low, high = ((torch.arange(len(part)) + part) / len(part) for part in (low, high))
         timesteps = (torch.cat([low, NOISIEST + (1 - NOISIEST) * high]) * len(betas)).long()
@@ -112,23 +129,22 @@ def train_denoiser(pictures, folder, device):
         timesteps, noise = timesteps.to(device), noise.to(device)
         with torch.autocast(device, dtype=torch.bfloat16):
             predicted = unet(noisy, timesteps).sample
-        return denoising_loss(predicted.float() - noise, signal_to_noise[timesteps], squares)
+        return denoising_loss(predicted.float() - noise, signal_to_noise[timesteps], stage.scales)
 
     losses, seconds = [], 0.0
-    for stage, (steps, learning_rate, share_noisiest, squares) in enumerate(DENOISER_STAGES, start=2):
-        print(f"denoiser: {steps} steps, {share_noisiest:.0%} of them noisy, squares of {squares} pixels", flush=True)
-        state_file, loss = (
-            folder / f"denoiser_{stage}_state.pt",
-            functools.partial(loss_of_batch, share_noisiest, squares),
+    for number, stage in enumerate(DENOISER_STAGES, start=2):
+        print(f"denoiser, {stage}", flush=True)
+        state_file, loss = folder / f"denoiser_{number}_state.pt", functools.partial(loss_of_batch, stage)
+        new_losses, new_seconds = training_loop(
+            number, unet, loss, stage.steps, state_file, stage.learning_rate, 1e-4, ema, stage.stop
         )
-        new_losses, new_seconds = training_loop(stage, unet, loss, steps, state_file, learning_rate, 1e-4, ema)
         losses, seconds = losses + new_losses, seconds + new_seconds
     DDPMPipeline(ema.half().cpu(), scheduler).save_pretrained(folder)
     weights = (folder / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()
     facts = {
         "sha256": hashlib.sha256(weights).hexdigest(),
-        "steps": sum(stage[0] for stage in DENOISER_STAGES),
-        "stages": DENOISER_STAGES,
+        "steps": sum(stage.stop or stage.steps for stage in DENOISER_STAGES),
+        "stages": [stage._asdict() for stage in DENOISER_STAGES],
         "batch_size": BATCH_SIZE,
         "seed": SEED,
         "drawings": DRAWINGS,

@@ -18,8 +18,12 @@ def learning_rate_factor(step, steps):
     return warm * (0.02 + 0.98 * 0.5 * (1 + torch.cos(torch.tensor(progress * torch.pi)).item()))
 
 
-def training_loop(stage, network, loss_of_batch, steps, state_file, learning_rate, weight_decay, ema=None):
-    """Run `loss_of_batch(generator)` for a number of steps with AdamW. Returns (losses per 100 steps, seconds)."""
+def training_loop(stage, network, loss_of_batch, steps, state_file, learning_rate, weight_decay, ema=None, stop=None):
+    """Run `loss_of_batch(generator)` for a number of steps with AdamW. Returns (losses per 100 steps, seconds).
+
+    stop: end after so many steps, with the learning rates of the whole number.
+    """
+    last = stop or steps
     optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
     done, losses, seconds, running = 0, [], 0.0, 0.0
     if state_file.exists():
@@ -31,7 +35,7 @@ def training_loop(stage, network, loss_of_batch, steps, state_file, learning_rat
             ema.load_state_dict(state["ema"])
         print(f"{state_file.name}: going on from step {done}", flush=True)
     clock, block = time.time(), time.time()
-    for step in range(done, steps):
+    for step in range(done, last):
         for group in optimiser.param_groups:
             group["lr"] = learning_rate * learning_rate_factor(step, steps)
         loss = loss_of_batch(step_generator(stage, step))
@@ -47,10 +51,10 @@ def training_loop(stage, network, loss_of_batch, steps, state_file, learning_rat
         if (step + 1) % 100 == 0:
             rate, block = 100 / (time.time() - block), time.time()
             losses.append(running / 100)
-            left = time.strftime("%H:%M:%S", time.gmtime((steps - step - 1) / rate))
-            print(f"step {step + 1}/{steps}  loss {running / 100:.5f}  {rate:.2f} steps/s  ETA {left}", flush=True)
+            left = time.strftime("%H:%M:%S", time.gmtime((last - step - 1) / rate))
+            print(f"step {step + 1}/{last}  loss {running / 100:.5f}  {rate:.2f} steps/s  ETA {left}", flush=True)
             running = 0.0
-        if (step + 1) % 500 == 0 or step + 1 == steps:
+        if (step + 1) % 500 == 0 or step + 1 == last:
             spent = seconds + time.time() - clock
             state = {
                 "network": network.state_dict(),
