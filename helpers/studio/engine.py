@@ -88,7 +88,7 @@ class Engine:
     def _model_and_start(self, latents):
         if latents in self.uploads:
             return without_clipping(self.model), self.uploads[latents][0]
-        if not isinstance(latents, int):
+        if latents is None or isinstance(latents, str):  # seeds may be integers of any kind
             raise ValueError("no picture was uploaded yet: choose a file first.")
         return self.model, random_latents(self.model, [latents])
 
