@@ -5,6 +5,8 @@ one row per direction and face. A run that was interrupted goes on where it stop
 """
 
 import csv
+import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -14,7 +16,7 @@ from torch.nn.functional import normalize
 
 from helpers.agreement import agreeing_directions
 from helpers.attention import get_layer
-from helpers.clock import log_snr_of, shift_for_side
+from helpers.clock import equal_noise_window
 from helpers.directions import eigenvectors, find_directions, random_directions, refined_matrix
 from helpers.editing import Edit, collect_shifts
 from helpers.metrics import mean_colour, rms_change, tint_share
@@ -31,25 +33,19 @@ CASES = [
     for layer in LAYERS
 ]
 FACES = range(32)  # seeds of the faces that are measured
-STRENGTH_FACES = (700, 701)  # on which the strength of each direction is found
+STRENGTH_FACES, CORRECTION_FACES = (700, 701), range(702, 710)  # on which the strength of a direction is found
 RESPONSE_FACES = range(600, 606)  # on whose responses the oracle is computed
 CHANGE = 0.064  # root mean squared change of the pixels to which every direction is brought
 LADDER = {"asymmetric": (0.75, 2.25, 6.75, 20.25), "symmetric": (3.0, 9.0, 27.0, 81.0)}
 SMALL = {"asymmetric": 0.7, "symmetric": 3.0}  # strength at which responses are taken
 STEPS, BATCH = 12, 16
-COUNTS = {"paper": 4, "refined": 4, "agree": 4, "random": 4}
+COUNTS = dict.fromkeys(("paper", "refined", "agree", "random"), 4)
 MANY_CASE, MANY, MANY_FACES = CASES[0], 64, 8  # as many random directions in one case, on the first faces
-SPAN = 32  # refined directions of which the oracle is a combination
-WANTED = ("mouth_open", "hair_length", "glasses", "smile")  # what the oracle is asked for
+SPAN, WANTED = 32, ("mouth_open", "hair_length", "glasses", "smile")  # of the oracle: refined directions, factors
 RESULTS = Path(__file__).parents[2] / "notebooks" / "results"
 COLOURS = ("red", "green", "blue")
-
-
-def unshifted_window(model, window=(0.5, 0.8)):
-    """Shares of T at which a model on the shifted clock has the noise of `window` on the linear clock of 256 x 256."""
-    own = log_snr_of(model.scheduler)
-    linear = own - shift_for_side(model.sample_shape[-1])
-    return tuple(round((own > linear[round(share * len(own))]).sum().item() / len(own), 3) for share in window)
+TEXT = ("weights", "method", "direction")  # columns; weights: checksum of those that were measured
+COLUMNS = (*TEXT, "alpha", "seed", "rms_plus", "rms_minus", "tint", "reversal", "even_energy")  # before the factors
 
 
 class Case:
@@ -57,9 +53,10 @@ class Case:
 
     def __init__(self, model, layer, window, injection):
         self.model, self.layer, self.injection = model, get_layer(model.unet, LAYERS[layer]), injection
-        self.window_name, self.window = window, WINDOWS[window] or unshifted_window(model)
+        self.window_name, self.window = window, WINDOWS[window] or equal_noise_window(model.scheduler, 256)
         self.path = RESULTS / f"{layer}-{window}-{injection}.csv"
         self.regressor = FactorRegressor.load(EMBEDDED_FOLDER / MODEL)
+        self.weights = checksum()
         self._starts = {}
 
     @torch.no_grad()
@@ -85,16 +82,15 @@ class Case:
         """{label: vector} of a method, or of the oracle for each factor of `WANTED`."""
         if method == "oracle":
             return self.oracle()
-        count = COUNTS.get(method)
         if method == "random":
-            vectors = random_directions(self.layer, count, seed=0).vectors
+            vectors = random_directions(self.layer, COUNTS[method], seed=0).vectors
         elif method == "many random":
             vectors = random_directions(self.layer, MANY, seed=1).vectors
         elif method == "agree":
             middle = 0.65 if self.window_name == "paper" else sum(self.window) / 2
-            vectors = agreeing_directions(self.model, self.layer, count, share=middle).vectors
+            vectors = agreeing_directions(self.model, self.layer, COUNTS[method], share=middle).vectors
         else:
-            vectors = find_directions(self.layer, count, method).vectors
+            vectors = find_directions(self.layer, COUNTS[method], method).vectors
         return {str(i + 1): vector for i, vector in enumerate(vectors)}
 
     def oracle(self):
@@ -114,21 +110,24 @@ class Case:
         return dict(zip(WANTED, normalize(torch.linalg.solve(moment, wanted).T, dim=1) @ basis))
 
     def strength(self, vector):
-        """alpha at which the mean change over signs and `STRENGTH_FACES` is `CHANGE`, by lines in log-log."""
-        ladder = torch.tensor(LADDER[self.injection])
-        shifts = torch.cat([ladder, -ladder]).unsqueeze(1) * vector
-        found = []
-        for seed in STRENGTH_FACES:
-            pictures = self.edited(seed, torch.cat([torch.zeros(1, len(vector)), shifts]))
-            found.append(rms_change(pictures[1:], pictures[:1].expand_as(pictures[1:])))
-        change = torch.stack(found).mean(0).view(2, -1).mean(0).log()
-        wanted, x = torch.tensor(CHANGE).log(), ladder.log()
-        place = int((change < wanted).sum().clamp(1, len(x) - 1))
-        slope = (x[place] - x[place - 1]) / (change[place] - change[place - 1])
-        return min((x[place - 1] + slope * (wanted - change[place - 1])).exp().item(), 2 * ladder[-1].item())
+        """alpha of the change `CHANGE`, mean over signs: by a ladder on two faces, then corrected on eight others."""
+
+        def size(seeds, logs):
+            signed = torch.cat([logs.exp(), -logs.exp()]).unsqueeze(1) * vector
+            pictures = [self.edited(seed, torch.cat([0 * signed[:1], signed])) for seed in seeds]
+            changes = torch.stack([rms_change(p[1:], p[:1].expand_as(p[1:])) for p in pictures])
+            return changes.unflatten(1, (2, -1)).mean((0, 1)).log()
+
+        x, wanted = torch.tensor(LADDER[self.injection]).log(), math.log(CHANGE)
+        y, most = size(STRENGTH_FACES, x), x[-1] + math.log(2)
+        place = int((y < wanted).sum().clamp(1, len(x) - 1))
+        slope = ((y[place] - y[place - 1]) / (x[place] - x[place - 1])).clamp(0.5, 2)
+        alpha = (x[place - 1] + (wanted - y[place - 1]) / slope).clamp(max=most)
+        alpha = alpha + (wanted - size(CORRECTION_FACES, alpha[None])[0]) / slope
+        return alpha.clamp(max=most).exp().item()
 
     def measure(self, vectors, alphas, faces):
-        """One row per direction and face: (directions, faces, numbers), see `columns`."""
+        """One row per direction and face: (directions, faces, numbers), see `COLUMNS`."""
         signed = torch.cat([alpha * sign * v.unsqueeze(0) for v, alpha in zip(vectors, alphas) for sign in (1, -1)])
         rows = []
         for seed in faces:
@@ -145,14 +144,13 @@ class Case:
             rows.append(torch.cat(numbers, dim=1))
         return torch.stack(rows, dim=1)
 
-    def columns(self):
-        what = ["method", "direction", "alpha", "seed", "rms_plus", "rms_minus", "tint", "reversal", "even_energy"]
-        return [*what, *self.regressor.factors, *COLOURS]
-
     def methods(self):
         """What is to be measured, and what of it is missing."""
         wanted = [*COUNTS, "oracle", *(["many random"] if self.path.stem == "-".join(MANY_CASE) else [])]
-        done = {row["method"] for row in read_table(self.path)} if self.path.exists() else set()
+        rows = read_table(self.path) if self.path.exists() else []
+        if any(row["weights"] != self.weights for row in rows):
+            raise ValueError(f"{self.path} was measured on other weights of {MODEL}: delete it to measure it again.")
+        done = {row["method"] for row in rows}
         return [method for method in wanted if method not in done]
 
     def run(self):
@@ -162,22 +160,26 @@ class Case:
             vectors, start = list(found.values()), time.time()
             alphas = [self.strength(vector) for vector in vectors]
             table = self.measure(vectors, alphas, faces)
-            new = not self.path.exists()
             with self.path.open("a", newline="") as file:
                 writer = csv.writer(file, lineterminator="\n")
-                if new:
-                    writer.writerow(self.columns())
+                if not file.tell():
+                    writer.writerow([*COLUMNS, *self.regressor.factors, *COLOURS])
                 for label, alpha, measured in zip(found, alphas, table):
                     for seed, numbers in zip(faces, measured.tolist()):
-                        writer.writerow([method, label, f"{alpha:.4g}", seed, *(f"{number:.4f}" for number in numbers)])
+                        cells = (f"{number:.4f}" for number in numbers)
+                        writer.writerow([self.weights, method, label, f"{alpha:.4g}", seed, *cells])
             yield method, time.time() - start
 
 
+def checksum():
+    """The first characters of the checksum of the model's weights."""
+    return json.loads((EMBEDDED_FOLDER / MODEL / "training.json").read_text())["sha256"][:12]
+
+
 def read_table(path):
-    """Rows of a table as dicts: text for method and direction, numbers for the rest."""
+    """Rows of a table as dicts: text in the columns `TEXT`, numbers in the rest."""
     with Path(path).open(newline="") as file:
-        rows = csv.DictReader(file)
-        return [{k: v if k in ("method", "direction") else float(v) for k, v in row.items()} for row in rows]
+        return [{k: v if k in TEXT else float(v) for k, v in row.items()} for row in csv.DictReader(file)]
 
 
 def main():
