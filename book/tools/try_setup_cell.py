@@ -16,7 +16,7 @@ from pathlib import Path
 import nbformat
 from set_home import ROOT, current_home
 
-NAMES = ["02-where-attention-sits", "checks/explorer", "checks/studio"]
+NAMES = ["02-where-attention-sits", "a2-thirty-two-faces", "checks/explorer", "checks/studio"]
 NOTEBOOKS = [ROOT / "notebooks" / f"{name}.ipynb" for name in NAMES]
 PREINSTALLED = ["torch", "numpy<2.4", "ipywidgets==7.7.1", "ipykernel", "matplotlib", "pillow", "tqdm", "nbclient"]
 KEPT = ["torch", "numpy", "ipywidgets"]

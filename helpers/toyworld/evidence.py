@@ -1,7 +1,7 @@
 """What edits do on many faces: `python -m helpers.toyworld.evidence` measures it and keeps the numbers as small tables.
 
-The rules below were fixed before the first number. One table per case (layer, window, injection) in notebooks/results,
-one row per direction and face. A run that was interrupted goes on where it stopped.
+The rules below were fixed before the numbers that are kept. One table per case (layer, window, injection) in the folder
+results beside this module, one row per direction and face. A run that was interrupted goes on where it stopped.
 """
 
 import csv
@@ -42,7 +42,7 @@ STEPS, BATCH = 12, 16
 COUNTS = dict.fromkeys(("paper", "refined", "agree", "random"), 4)
 MANY_CASE, MANY, MANY_FACES = CASES[0], 64, 8  # as many random directions in one case, on the first faces
 SPAN, WANTED = 32, ("mouth_open", "hair_length", "glasses", "smile")  # of the oracle: refined directions, factors
-RESULTS = Path(__file__).parents[2] / "notebooks" / "results"
+RESULTS = Path(__file__).parent / "results"
 COLOURS = ("red", "green", "blue")
 TEXT = ("weights", "method", "direction")  # columns; weights: checksum of those that were measured
 COLUMNS = (*TEXT, "alpha", "seed", "rms_plus", "rms_minus", "tint", "reversal", "even_energy")  # before the factors
