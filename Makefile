@@ -3,8 +3,8 @@
 # make home URL=https://github.com/OWNER/NAME: say where this repository lives.
 PYTHON ?= python3
 VENV := .venv/bin
-# memory that one step of sampling frees is kept for the next instead of going back to the system: on Linux a seventh
-# of the time
+# memory that one step of sampling frees is kept for the next instead of going back to the system: on Linux about a
+# tenth of the time
 KEEP_MEMORY := MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=8589934592
 
 .PHONY: book test benchmark studio notebooks home clean
@@ -23,7 +23,7 @@ book: .venv/installed
 	@echo "The book is built. Open $(CURDIR)/_build/html/index.html"
 
 test: .venv/installed
-	@echo "Running every notebook, two at a time, and comparing its outputs; on two cores this takes a quarter of an hour or more ..."
+	@echo "Running every notebook, two at a time, and comparing its outputs; on two cores this takes twenty minutes or more ..."
 	@CUDA_VISIBLE_DEVICES= $(KEEP_MEMORY) $(VENV)/python -m pytest -n 2 --dist loadfile --ignore=notebooks/checks/benchmark.ipynb
 
 benchmark: .venv/installed
