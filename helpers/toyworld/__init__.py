@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from helpers.toyworld import faces
+from helpers.toyworld import cars, cats, faces, rooms
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,12 @@ class World:
     side: int = 64
 
 
-WORLDS = {"toy-faces": World(faces.FACTORS, faces.draw_faces)}
+WORLDS = {
+    "toy-faces": World(faces.FACTORS, faces.draw_faces),
+    "toy-cats": World(cats.FACTORS, cats.draw_cats),
+    "toy-cars": World(cars.FACTORS, cars.draw_cars),
+    "toy-rooms": World(rooms.FACTORS, rooms.draw_rooms),
+}
 
 
 def sample_factors(name, count, seed):

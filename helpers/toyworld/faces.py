@@ -2,7 +2,7 @@
 
 import torch
 
-from helpers.toyworld.shapes import Canvas, box, ellipse, ramp, stroke
+from helpers.toyworld.shapes import Canvas, box, ellipse, named_factors, ramp, stroke
 
 #: name of each factor -> what is drawn at 0 and at 1
 FACTORS = {
@@ -38,11 +38,7 @@ def draw_faces(factors, size=64):
     factors: (batch, 18) in [0, 1], columns in the order of `FACTORS`. Returns (batch, 3, size, size), RGB in [0, 1].
     Raises ValueError for a table of another width or with values outside [0, 1].
     """
-    if factors.ndim != 2 or factors.shape[1] != len(FACTORS):
-        raise ValueError(f"factors has shape {tuple(factors.shape)}: it must be (batch, {len(FACTORS)}).")
-    if not ((factors >= 0) & (factors <= 1)).all():
-        raise ValueError(f"factors run from {factors.min():g} to {factors.max():g}: they must be within 0 and 1.")
-    f = {name: factors[:, i].float().view(-1, 1, 1) for i, name in enumerate(FACTORS)}
+    f = named_factors(factors, FACTORS)
     hair, skin = ramp(f["hair_colour"].flatten(), HAIR), ramp(f["skin"].flatten(), SKIN)
     shade = skin * torch.tensor([0.66, 0.60, 0.58]).view(1, 3, 1, 1)
     canvas = Canvas(len(factors), size, ramp(f["background"].flatten(), BACKGROUND))

@@ -118,7 +118,7 @@ def write(name, folder):
     distances = "\n".join(f"| {label} | {value:.3f} |" for label, value in measured["frechet_distance"].items())
     met = "\n".join(f"| {bar} | {'yes' if met else 'no'} | {found} |" for bar, met, found in bars(measured))
     stages = "\n".join(
-        f"| {stage['stop'] or stage['steps']} of {stage['steps']} | {stage['learning_rate']:g} | "
+        f"| {stage['steps']} | {stage['learning_rate']:g} | "
         f"{stage['share_noisiest']:.0%} | {', '.join(f'{side}: {w:g}' for side, w in stage['scales'].items())} |"
         for stage in training["stages"]
     )

@@ -4,6 +4,8 @@ A shape is a signed distance in picture coordinates (x to the right, y downwards
 Every number that describes a shape may be a float or a tensor of shape (batch, 1, 1), one value per picture.
 """
 
+import functools
+
 import torch
 import torch.nn.functional as F
 
@@ -32,6 +34,31 @@ def stroke(x, y, start_x, start_y, end_x, end_y, half_width):
     return torch.hypot(x - start_x - position * along_x, y - start_y - position * along_y) - half_width
 
 
+def polygon(x, y, corners):
+    """Signed distance to the outline of a convex polygon (to its sides, prolonged).
+
+    corners: (x, y) pairs, clockwise as seen in the picture.
+    """
+    sides = []
+    for (start_x, start_y), (end_x, end_y) in zip(corners, corners[1:] + corners[:1], strict=True):
+        along_x, along_y = end_x - start_x, end_y - start_y
+        length = (along_x * along_x + along_y * along_y + 1e-9) ** 0.5
+        sides.append(((x - start_x) * along_y - (y - start_y) * along_x) / length)
+    return functools.reduce(torch.maximum, sides)
+
+
+def named_factors(factors, names):
+    """A table of factors, (batch, len(names)) in [0, 1], as {name: (batch, 1, 1)}: numbers to describe shapes with.
+
+    Raises ValueError for a table of another width or with values outside [0, 1].
+    """
+    if factors.ndim != 2 or factors.shape[1] != len(names):
+        raise ValueError(f"factors has shape {tuple(factors.shape)}: it must be (batch, {len(names)}).")
+    if not ((factors >= 0) & (factors <= 1)).all():
+        raise ValueError(f"factors run from {factors.min():g} to {factors.max():g}: they must be within 0 and 1.")
+    return {name: factors[:, i].float().view(-1, 1, 1) for i, name in enumerate(names)}
+
+
 class Canvas:
     """Pictures under construction, RGB in [0, 1], drawn at twice their size and averaged at the end."""
 
@@ -54,6 +81,10 @@ class Canvas:
         if not torch.is_tensor(colour):
             colour = torch.tensor(colour, dtype=torch.float32).view(1, 3, 1, 1)
         self.picture = torch.lerp(self.picture, colour.expand_as(self.picture), coverage)
+
+    def soften(self, distance, blur):
+        """The same shape with an edge that fades over the width `blur`, in picture coordinates."""
+        return distance * (self.softness / blur)
 
     def finish(self):
         """The pictures at their final size, (batch, 3, size, size) in [0, 1]."""

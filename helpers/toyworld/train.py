@@ -1,7 +1,8 @@
 """Train an embedded model: `python -m helpers.toyworld.train toy-faces` is the whole recipe.
 
 It draws a data set, trains a factor regressor and then a DDPM (Ho et al. 2020), and writes both with a model card into
-helpers/models/NAME. Interrupt it at any time and start it again: it goes on from its last checkpoint.
+helpers/models/NAME. Interrupt it at any time and start it again: it goes on from its last checkpoint. It takes minutes
+on a large GPU, and days on two CPU cores.
 """
 
 import argparse
@@ -18,13 +19,13 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
 from helpers.clock import shifted_betas
 from helpers.models import EMBEDDED_FOLDER
-from helpers.toyworld import WORLDS, draw_dataset, model_card
+from helpers.toyworld import WORLDS, along_training, draw_dataset, model_card
 from helpers.toyworld.regressor import FactorRegressor, r2_score, read_factors
 from helpers.toyworld.training_loop import SEED, training_loop
 
 DRAWINGS = 20_000
-BATCH_SIZE = 16
-LEARNING_RATE = 7e-4
+BATCH_SIZE = 128
+LEARNING_RATE = 7e-4  # of the regressor
 NOISIEST = 0.85  # t / T from which on the mean colour is decided
 
 
@@ -32,22 +33,19 @@ class Stage(NamedTuple):
     """A part of the denoiser's training.
 
     share_noisiest: of a batch, with t / T from `NOISIEST` on; the rest is spread over all t. scales: how much the mean
-    error of squares of so many pixels along a side counts, see `denoising_loss`. stop: after how many of the steps, of
-    which the rate depends, the stage ends.
+    error of squares of so many pixels along a side counts, see `denoising_loss`.
     """
 
     steps: int
     learning_rate: float
     share_noisiest: float
     scales: dict
-    stop: int | None = None
 
 
 DENOISER_STAGES = (
-    Stage(8_000, LEARNING_RATE, 0.0, {1: 1}),  # the picture
-    Stage(400, 1e-4, 1.0, {1: 1, 4: 1, 16: 1, 64: 1}),  # its mean colour
-    Stage(2_800, 1e-4, 0.5, {1: 1, 4: 1, 16: 1, 64: 1}, stop=1_000),
-    Stage(1_600, 1e-4, 0.5, {1: 1, 4: 1 / 4, 16: 1 / 16, 64: 1 / 64}),  # both
+    Stage(6_000, 1e-3, 0.0, {1: 1}),  # the picture
+    Stage(500, 2e-4, 0.75, {1: 1, 4: 1, 16: 1, 64: 1}),  # its mean colour
+    Stage(1_800, 3e-4, 0.35, {1: 1, 4: 1 / 4, 16: 1 / 16, 64: 1 / 64}),  # both
 )
 REGRESSOR_STEPS = 5_000
 UNET_CONFIG = dict(  # attention at a quarter of the side, and in the middle
@@ -68,10 +66,11 @@ def train_regressor(name, pictures, factors, folder, device):
     regressor = FactorRegressor(WORLDS[name].factors).to(device)
 
     def loss_of_batch(generator):
-        rows = torch.randint(len(pictures), (64,), generator=generator)
+        rows = torch.randint(len(pictures), (64,), generator=generator, device=device)
         batch = pictures[rows].float() / 255
-        grain = 0.03 * torch.rand(64, 1, 1, 1, generator=generator) * torch.randn(batch.shape, generator=generator)
-        return (regressor((batch + grain).to(device)) - factors[rows].to(device)).square().mean()
+        grain = 0.03 * torch.rand(64, 1, 1, 1, generator=generator, device=device)
+        batch = batch + grain * torch.randn(batch.shape, generator=generator, device=device)
+        return (regressor(batch) - factors[rows]).square().mean()
 
     _, seconds = training_loop(
         1, regressor, loss_of_batch, REGRESSOR_STEPS, folder / "regressor_state.pt", LEARNING_RATE, 1e-2
@@ -82,6 +81,18 @@ def train_regressor(name, pictures, factors, folder, device):
     r2 = {factor: round(value.item(), 4) for factor, value in zip(WORLDS[name].factors, r2)}
     regressor.save(folder, r2=r2, steps=REGRESSOR_STEPS, seconds=round(seconds))
     print("R2 on unseen drawings:", r2, flush=True)
+
+
+def draw_timesteps(count, share_noisiest, total, generator):
+    """Timesteps of a batch, (count,) in 0 .. total - 1: that share of them from `NOISIEST` on, the rest from all.
+
+    One from each of many equal parts of the schedule, which has less variance than independent draws.
+    """
+    noisiest = round(share_noisiest * count)
+    parts = torch.rand(count, generator=generator, device=generator.device).split([count - noisiest, noisiest])
+    low, high = ((torch.arange(len(part), device=part.device) + part) / len(part) for part in parts)
+    shares = torch.cat([low, NOISIEST + (1 - NOISIEST) * high])
+    return (shares * total).long().clamp(max=total - 1)  # in single precision the last share may be 1
 
 
 def denoising_loss(error, signal_to_noise, scales):
@@ -117,33 +128,36 @@ def train_denoiser(pictures, folder, device):
     signal_to_noise = (scheduler.alphas_cumprod / (1 - scheduler.alphas_cumprod)).to(device)
 
     def loss_of_batch(stage, generator):
-        rows = torch.randint(len(pictures), (BATCH_SIZE,), generator=generator)
+        rows = torch.randint(len(pictures), (BATCH_SIZE,), generator=generator, device=device)
         clean = pictures[rows].float() / 127.5 - 1
-        noise = torch.randn(clean.shape, generator=generator)
-        # one timestep from each of many equal parts of the schedule: less variance than independent draws
-        noisiest = round(stage.share_noisiest * BATCH_SIZE)
-        low, high = torch.rand(BATCH_SIZE, generator=generator).split([BATCH_SIZE - noisiest, noisiest])
-        low, high = ((torch.arange(len(part)) + part) / len(part) for part in (low, high))
-        timesteps = (torch.cat([low, NOISIEST + (1 - NOISIEST) * high]) * len(betas)).long()
-        noisy = scheduler.add_noise(clean, noise, timesteps).to(device)
-        timesteps, noise = timesteps.to(device), noise.to(device)
+        noise = torch.randn(clean.shape, generator=generator, device=device)
+        timesteps = draw_timesteps(BATCH_SIZE, stage.share_noisiest, len(betas), generator)
+        noisy = scheduler.add_noise(clean, noise, timesteps)
         with torch.autocast(device, dtype=torch.bfloat16):
             predicted = unet(noisy, timesteps).sample
         return denoising_loss(predicted.float() - noise, signal_to_noise[timesteps], stage.scales)
 
-    losses, seconds = [], 0.0
+    total = sum(stage.steps for stage in DENOISER_STAGES)
+
+    def record(before, step):
+        if before + step in (*along_training.STEPS, total):
+            some = pictures[: along_training.PICTURES].float() / 127.5 - 1
+            along_training.record(before + step, ema, some, scheduler, folder)
+
+    losses, seconds, before = [], 0.0, 0
     for number, stage in enumerate(DENOISER_STAGES, start=2):
         print(f"denoiser, {stage}", flush=True)
         state_file, loss = folder / f"denoiser_{number}_state.pt", functools.partial(loss_of_batch, stage)
+        callback = functools.partial(record, before)
         new_losses, new_seconds = training_loop(
-            number, unet, loss, stage.steps, state_file, stage.learning_rate, 1e-4, ema, stage.stop
+            number, unet, loss, stage.steps, state_file, stage.learning_rate, 1e-4, ema, callback
         )
-        losses, seconds = losses + new_losses, seconds + new_seconds
+        losses, seconds, before = losses + new_losses, seconds + new_seconds, before + stage.steps
     DDPMPipeline(ema.half().cpu(), scheduler).save_pretrained(folder)
     weights = (folder / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()
     facts = {
         "sha256": hashlib.sha256(weights).hexdigest(),
-        "steps": sum(stage.stop or stage.steps for stage in DENOISER_STAGES),
+        "steps": total,
         "stages": [stage._asdict() for stage in DENOISER_STAGES],
         "batch_size": BATCH_SIZE,
         "seed": SEED,
@@ -166,7 +180,7 @@ def main():
     folder = EMBEDDED_FOLDER / name
     folder.mkdir(parents=True, exist_ok=True)
     print(f"drawing {DRAWINGS} pictures for {name}; training on {device}; writing to {folder}", flush=True)
-    pictures, factors = draw_dataset(name, DRAWINGS, seed=SEED)
+    pictures, factors = (table.to(device) for table in draw_dataset(name, DRAWINGS, seed=SEED))
     if (folder / "regressor.safetensors").exists():
         print("regressor.safetensors is there already and is kept; delete it to train it again", flush=True)
     else:
