@@ -17,11 +17,11 @@ from torch.nn.functional import normalize
 from helpers.agreement import agreeing_directions
 from helpers.attention import get_layer
 from helpers.clock import equal_noise_window
-from helpers.directions import eigenvectors, find_directions, random_directions, refined_matrix
-from helpers.editing import Edit, collect_shifts
-from helpers.metrics import mean_colour, rms_change, tint_share
+from helpers.directions import Directions, eigenvectors, find_directions, random_directions, refined_matrix
+from helpers.metrics import rms_change, tint_share
 from helpers.models import EMBEDDED_FOLDER, load_model
-from helpers.sampling import denoise, random_latents, set_timesteps
+from helpers.sampling import random_latents
+from helpers.sweep import edit_grid
 from helpers.toyworld.regressor import FactorRegressor, read_factors
 
 MODEL = "toy-faces"
@@ -43,13 +43,12 @@ COUNTS = dict.fromkeys(("paper", "refined", "agree", "random"), 4)
 MANY_CASE, MANY, MANY_FACES = CASES[0], 64, 8  # as many random directions in one case, on the first faces
 SPAN, WANTED = 32, ("mouth_open", "hair_length", "glasses", "smile")  # of the oracle: refined directions, factors
 RESULTS = Path(__file__).parent / "results"
-COLOURS = ("red", "green", "blue")
 TEXT = ("weights", "method", "direction")  # columns; weights: checksum of those that were measured
-COLUMNS = (*TEXT, "alpha", "seed", "rms_plus", "rms_minus", "tint", "reversal", "even_energy")  # before the factors
+COLUMNS = (*TEXT, "alpha", "seed", "rms_plus", "rms_minus", "tint", "even_energy")  # before the factors
 
 
 class Case:
-    """One layer, window and injection: edits of the model, with the steps before the window shared."""
+    """One layer, window and injection."""
 
     def __init__(self, model, layer, window, injection):
         self.model, self.layer, self.injection = model, get_layer(model.unet, LAYERS[layer]), injection
@@ -57,26 +56,15 @@ class Case:
         self.path = RESULTS / f"{layer}-{window}-{injection}.csv"
         self.regressor = FactorRegressor.load(EMBEDDED_FOLDER / MODEL)
         self.weights = checksum()
-        self._starts = {}
 
-    @torch.no_grad()
-    def edited(self, seed, vectors):
-        """Pictures (len(vectors), 3, 64, 64) of one face, each shifted by one of the vectors, (count, d)."""
-        timesteps = set_timesteps(self.model, STEPS)
-        shared = [t for t in timesteps if t >= self.window[1] * self.model.train_timesteps]
-        if seed not in self._starts:
-            self._starts[seed] = denoise(self.model, random_latents(self.model, [seed]), shared, [])
-        pictures = []
-        for part in vectors.split(BATCH):
-            rows = [[Edit(v, 1.0, self.layer, self.window, injection=self.injection)] for v in part]
-            start = self._starts[seed].expand(len(part), -1, -1, -1)
-            shifts = collect_shifts(self.model.unet, rows)
-            pictures.append(self.model.decode(denoise(self.model, start, timesteps[len(shared) :], shifts)))
-        return torch.cat(pictures)
+    def grid(self, vectors, alphas, seeds):
+        """Pictures (directions, alphas, faces, 3, 64, 64) of `edit_grid`."""
+        shifts, latents = Directions(vectors, None, self.layer.name, "evidence"), random_latents(self.model, seeds)
+        return edit_grid(self.model, latents, shifts, alphas, self.window, STEPS, BATCH, injection=self.injection)
 
-    def readings(self, pictures):
-        """The factors and the mean colour of pictures: (batch, 18 + 3)."""
-        return torch.cat([read_factors(self.regressor, pictures), mean_colour(pictures)], dim=1)
+    def read(self, pictures):
+        """Factors of pictures (directions, faces, 3, 64, 64): (directions, faces, factors)."""
+        return read_factors(self.regressor, pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2])
 
     def directions(self, method):
         """{label: vector} of a method, or of the oracle for each factor of `WANTED`."""
@@ -97,12 +85,8 @@ class Case:
         """For each wanted factor the shift that, by least squares on other faces' responses, moves it and no other."""
         basis = eigenvectors(refined_matrix(self.layer))[1][:SPAN].float()
         small = SMALL[self.injection]
-        responses = []
-        for seed in RESPONSE_FACES:
-            read = self.readings(self.edited(seed, torch.cat([small * basis, -small * basis])))[:, :18]
-            up, down = read.chunk(2)
-            responses.append((up - down) / (2 * small))
-        responses = torch.stack(responses)  # (faces, span, factors)
+        up, down = self.grid(basis, [small, -small], RESPONSE_FACES).unbind(1)
+        responses = (self.read(up) - self.read(down)).transpose(0, 1) / (2 * small)  # (faces, span, factors)
         responses = responses / responses.square().mean((0, 1)).sqrt()
         moment = torch.einsum("ikf,ilf->kl", responses, responses) / len(responses)
         moment = moment + 0.05 * moment.trace() / SPAN * torch.eye(SPAN)
@@ -113,10 +97,10 @@ class Case:
         """alpha of the change `CHANGE`, mean over signs: by a ladder on two faces, then corrected on eight others."""
 
         def size(seeds, logs):
-            signed = torch.cat([logs.exp(), -logs.exp()]).unsqueeze(1) * vector
-            pictures = [self.edited(seed, torch.cat([0 * signed[:1], signed])) for seed in seeds]
-            changes = torch.stack([rms_change(p[1:], p[:1].expand_as(p[1:])) for p in pictures])
-            return changes.unflatten(1, (2, -1)).mean((0, 1)).log()
+            alphas = logs.exp().tolist()
+            pictures = self.grid(vector[None], [0, *alphas, *(-alpha for alpha in alphas)], seeds)[0]
+            changes = [rms_change(edited, pictures[0]).mean() for edited in pictures[1:]]
+            return torch.stack(changes).view(2, -1).mean(0).log()
 
         x, wanted = torch.tensor(LADDER[self.injection]).log(), math.log(CHANGE)
         y, most = size(STRENGTH_FACES, x), x[-1] + math.log(2)
@@ -128,21 +112,15 @@ class Case:
 
     def measure(self, vectors, alphas, faces):
         """One row per direction and face: (directions, faces, numbers), see `COLUMNS`."""
-        signed = torch.cat([alpha * sign * v.unsqueeze(0) for v, alpha in zip(vectors, alphas) for sign in (1, -1)])
-        rows = []
-        for seed in faces:
-            pictures = self.edited(seed, torch.cat([torch.zeros_like(signed[:1]), signed]))
-            plain, both = pictures[:1], pictures[1:].unflatten(0, (-1, 2))
-            read = self.readings(pictures)
-            up, down = read[1:].unflatten(0, (-1, 2)).unbind(1)
-            change = (both - plain).flatten(2)
-            sizes = rms_change(pictures[1:], plain.expand_as(pictures[1:])).view(-1, 2)
-            tints = tint_share(plain.expand_as(pictures[1:]), pictures[1:]).view(-1, 2)
-            reversal = torch.cosine_similarity(change[:, 0], -change[:, 1], dim=1)
-            even = ((up + down) / 2 - read[:1])[:, :18].square().sum(1)
-            numbers = [sizes, tints.mean(1, True), reversal[:, None], even[:, None], (up - down) / 2]
-            rows.append(torch.cat(numbers, dim=1))
-        return torch.stack(rows, dim=1)
+        scaled = torch.tensor(alphas).unsqueeze(1) * torch.stack(vectors)
+        up, plain, down = self.grid(scaled, [1, 0, -1], faces).unbind(1)
+        pairs = [(side.flatten(0, 1), plain.flatten(0, 1)) for side in (up, down)]
+        sizes = [rms_change(*pair) for pair in pairs]
+        tint = sum(tint_share(before, after) for after, before in pairs) / 2
+        up, plain, down = (self.read(side) for side in (up, plain, down))
+        even = ((up + down) / 2 - plain).square().sum(-1, keepdim=True)
+        first = torch.stack([*sizes, tint], dim=1).unflatten(0, even.shape[:2])
+        return torch.cat([first, even, (up - down) / 2], dim=-1)
 
     def methods(self):
         """What is to be measured, and what of it is missing."""
@@ -163,7 +141,7 @@ class Case:
             with self.path.open("a", newline="") as file:
                 writer = csv.writer(file, lineterminator="\n")
                 if not file.tell():
-                    writer.writerow([*COLUMNS, *self.regressor.factors, *COLOURS])
+                    writer.writerow([*COLUMNS, *self.regressor.factors])
                 for label, alpha, measured in zip(found, alphas, table):
                     for seed, numbers in zip(faces, measured.tolist()):
                         cells = (f"{number:.4f}" for number in numbers)
