@@ -33,12 +33,12 @@ CASES = [
     for layer in LAYERS
 ]
 FACES = range(32)  # seeds of the faces that are measured
-STRENGTH_FACES, CORRECTION_FACES = (700, 701), range(702, 710)  # on which the strength of a direction is found
+STRENGTH_FACES, CORRECTION_FACES = (700, 701), range(702, 708)  # on which the strength of a direction is found
 RESPONSE_FACES = range(600, 606)  # on whose responses the oracle is computed
 CHANGE = 0.064  # root mean squared change of the pixels to which every direction is brought
-LADDER = {"asymmetric": (0.75, 2.25, 6.75, 20.25), "symmetric": (3.0, 9.0, 27.0, 81.0)}
+LADDER = {"asymmetric": (1.0, 4.0, 16.0), "symmetric": (4.0, 16.0, 64.0)}
 SMALL = {"asymmetric": 0.7, "symmetric": 3.0}  # strength at which responses are taken
-STEPS, BATCH = 12, 16
+STEPS, BATCH = 10, 16
 COUNTS = dict.fromkeys(("paper", "refined", "agree", "random"), 4)
 MANY_CASE, MANY, MANY_FACES = CASES[0], 64, 8  # as many random directions in one case, on the first faces
 SPAN, WANTED = 32, ("mouth_open", "hair_length", "glasses", "smile")  # of the oracle: refined directions, factors
@@ -94,7 +94,7 @@ class Case:
         return dict(zip(WANTED, normalize(torch.linalg.solve(moment, wanted).T, dim=1) @ basis))
 
     def strength(self, vector):
-        """alpha of the change `CHANGE`, mean over signs: by a ladder on two faces, then corrected on eight others."""
+        """alpha of the change `CHANGE`, mean over signs: by a ladder on two faces, then corrected on six others."""
 
         def size(seeds, logs):
             alphas = logs.exp().tolist()
