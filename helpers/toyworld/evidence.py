@@ -33,8 +33,8 @@ CASES = [
     for layer in LAYERS
 ]
 FACES = range(32)  # seeds of the faces that are measured
-STRENGTH_FACES, CORRECTION_FACES = (700, 701), range(702, 708)  # on which the strength of a direction is found
-RESPONSE_FACES = range(600, 606)  # on whose responses the oracle is computed
+STRENGTH_FACES, CORRECTION_FACES = (700,), range(702, 706)  # on which the strength of a direction is found
+RESPONSE_FACES = range(600, 604)  # on whose responses the oracle is computed
 CHANGE = 0.064  # root mean squared change of the pixels to which every direction is brought
 LADDER = {"asymmetric": (1.0, 4.0, 16.0), "symmetric": (4.0, 16.0, 64.0)}
 SMALL = {"asymmetric": 0.7, "symmetric": 3.0}  # strength at which responses are taken
@@ -94,7 +94,7 @@ class Case:
         return dict(zip(WANTED, normalize(torch.linalg.solve(moment, wanted).T, dim=1) @ basis))
 
     def strength(self, vector):
-        """alpha of the change `CHANGE`, mean over signs: by a ladder on two faces, then corrected on six others."""
+        """alpha of the change `CHANGE`, mean over signs: by a ladder on one face, then corrected on four others."""
 
         def size(seeds, logs):
             alphas = logs.exp().tolist()

@@ -145,7 +145,7 @@ AdamW, min-SNR-5 weighting at every scale that counts, exponential moving averag
 
 Schedule: linear betas of a 256 x 256 model, T = 1000, log-SNR shifted by 2 ln(256/{side}) = {shift:.2f}:
 t / T means the noise level that it means in the public 256 x 256 models.
-Last loss: {training["losses_per_100_steps"][-1]:.4f}.
+Last loss: {training["losses_per_100_steps"][-1]:.4f}. What attention did along training: along_training.csv.
 Python {training["python"]}, torch {training["torch"]}, diffusers {training["diffusers"]}. Weights in fp16.
 
 ## Uncurated samples, seeds 0 to 63, DDIM with 50 steps
