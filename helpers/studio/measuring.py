@@ -9,7 +9,7 @@ from helpers.metrics import lpips, psnr, rms_change, ssim, tint_share
 from helpers.toyworld.regressor import factor_changes
 
 LADDER = (0.5, 2, 8, 32, 128)  # strengths that are tried for a wanted change
-TRIES, TOLERANCE = 4, 0.05
+TRIES, TOLERANCE = 6, 0.05
 
 
 def matching_strength(engine, settings, layer_name, index, change, step=lambda done, total: None):
@@ -18,7 +18,8 @@ def matching_strength(engine, settings, layer_name, index, change, step=lambda d
     engine: `Engine`; settings: `Settings`, whose strengths are ignored; change: root mean squared change of the pixels,
     in [-1, 1], whose sign becomes that of alpha. The strengths of `LADDER` are tried in one batch, once per direction
     and sign; between them the Illinois method narrows down, in logarithms of both, until the change is right to 5 % or
-    four more edits were tried. Where even the largest strength changes less, that one is returned.
+    six more edits were tried, of which the nearest is taken. Where even the largest strength changes less, that one is
+    returned.
     """
     if change == 0:
         return 0.0
@@ -45,9 +46,11 @@ def _search(engine, settings, layer_name, index, change, step):
     far = math.log(1000)  # below the ladder the change is taken to be proportional to the strength
     low, below = known[above - 1] if above else (known[0][0] - far, known[0][1] - far)
     (high, beyond), side = known[above], None
+    tried = []
     for _ in range(TRIES):  # the Illinois variant of false position
         strength = (low * beyond - high * below) / (beyond - below)
         (found,) = over([math.exp(strength)])
+        tried.append((abs(found), strength))
         if abs(math.exp(found) - 1) <= TOLERANCE:
             break
         if found < 0:
@@ -58,7 +61,7 @@ def _search(engine, settings, layer_name, index, change, step):
             high, beyond = strength, found
             below = below / 2 if side == "high" else below
             side = "high"
-    return sign * math.exp(strength)
+    return sign * math.exp(min(tried)[1])
 
 
 def measures(model_name, original, edited):
