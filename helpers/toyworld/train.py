@@ -2,7 +2,7 @@
 
 It draws a data set, trains a factor regressor and then a DDPM (Ho et al. 2020), and writes both with a model card into
 helpers/models/NAME. Interrupt it at any time and start it again: it goes on from its last checkpoint. It takes minutes
-on a large GPU, and days on two CPU cores.
+on a large GPU, and half a day or more on two CPU cores.
 """
 
 import argparse
