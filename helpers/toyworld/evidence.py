@@ -5,7 +5,6 @@ results beside this module, one row per direction and face. A run that was inter
 """
 
 import csv
-import json
 import math
 import sys
 import time
@@ -23,6 +22,7 @@ from helpers.models import EMBEDDED_FOLDER, load_model
 from helpers.sampling import random_latents
 from helpers.sweep import edit_grid
 from helpers.toyworld.regressor import FactorRegressor, read_factors
+from helpers.toyworld.tables import RESULTS, checksum
 
 MODEL = "toy-faces"
 LAYERS = {"encoder": "down_blocks.2.attentions.0", "decoder": "up_blocks.1.attentions.1"}
@@ -42,7 +42,6 @@ STEPS, BATCH = 10, 16
 COUNTS = dict.fromkeys(("paper", "refined", "agree", "random"), 4)
 MANY_CASE, MANY, MANY_FACES = CASES[0], 64, 8  # as many random directions in one case, on the first faces
 SPAN, WANTED = 32, ("mouth_open", "hair_length", "glasses", "smile")  # of the oracle: refined directions, factors
-RESULTS = Path(__file__).parent / "results"
 TEXT = ("weights", "method", "direction")  # columns; weights: checksum of those that were measured
 COLUMNS = (*TEXT, "alpha", "seed", "rms_plus", "rms_minus", "tint", "even_energy")  # before the factors
 
@@ -55,7 +54,7 @@ class Case:
         self.window_name, self.window = window, WINDOWS[window] or equal_noise_window(model.scheduler, 256)
         self.path = RESULTS / f"{layer}-{window}-{injection}.csv"
         self.regressor = FactorRegressor.load(EMBEDDED_FOLDER / MODEL)
-        self.weights = checksum()
+        self.weights = checksum(MODEL)
 
     def grid(self, vectors, alphas, seeds):
         """Pictures (directions, alphas, faces, 3, 64, 64) of `edit_grid`."""
@@ -147,11 +146,6 @@ class Case:
                         cells = (f"{number:.4f}" for number in numbers)
                         writer.writerow([self.weights, method, label, f"{alpha:.4g}", seed, *cells])
             yield method, time.time() - start
-
-
-def checksum():
-    """The first characters of the checksum of the model's weights."""
-    return json.loads((EMBEDDED_FOLDER / MODEL / "training.json").read_text())["sha256"][:12]
 
 
 def read_table(path):
