@@ -9,7 +9,7 @@ from helpers.studio.settings import SHAPES, Region, Settings
 NARROW = {"description_width": "100px"}
 CHANGE = "image change (RMS)"  # of pixels in [0, 1]
 #: largest strength and step of the sliders, by injection in the unit alpha; in the other unit they are the same for all
-RANGES = {"asymmetric": (30, 0.5), "symmetric": (60, 1), CHANGE: (0.2, 0.01)}
+RANGES = {"asymmetric": (12, 0.1), "symmetric": (40, 0.5), CHANGE: (0.2, 0.01)}
 #: where the shift enters a DDIM step, as the panel says it
 INJECTIONS = {"the predicted picture (asymmetric)": "asymmetric", "both parts (symmetric, as printed)": "symmetric"}
 PASSES = 2 * AGREE_SPAN * len(AGREE_SEEDS)
@@ -49,7 +49,7 @@ class Controls:
         self.links = ipywidgets.HTML()
         self.cancel = ipywidgets.Button(description="cancel")
         self.progress = ipywidgets.IntProgress(value=0, min=0, max=1, bar_style="info")
-        self.status = ipywidgets.HTML()
+        self.status = ipywidgets.HTML(layout=ipywidgets.Layout(min_height="4em"))  # room for two lines
         self.view = ipywidgets.HTML()
         self.upload = None  # key of the last picture of one's own, see `helpers.studio.engine.Engine.use`
         self.elsewhere = {}  # strengths of the layers that are not shown, which add up with those of the sliders
@@ -128,7 +128,7 @@ class Controls:
         wrap = ipywidgets.Layout(flex_flow="row wrap")
         rows = [row([label, slider], layout=wrap) for label, slider in zip(self.labels, self.sliders)]
         strengths = column([*rows, row([self.reset, self.measure])])
-        running = row([self.cancel, self.progress, self.status], layout=wrap)
+        running = column([row([self.cancel, self.progress]), self.status])
         where = column([self.window, self.injection, self.site, self.region, self.across, self.down])
         keep = column([self.name, row([self.save, self.strip, self.load], layout=wrap), self.links])
         more = ipywidgets.Accordion(children=[where, keep], selected_index=None)

@@ -99,19 +99,21 @@ def triptych(original, edited, what, name, mask=None):
     mask: None, or (side, side) weights over the tokens; then a fourth picture shows where the edit is applied.
     """
     difference = ((edited - original).abs() * DIFFERENCE_GAIN).clamp(0, 1)
+    gained = f"difference times {DIFFERENCE_GAIN}"
     images = [
-        (original, f"original, {name}"),
-        (edited, f"edit: {what}"),
-        (difference, f"difference times {DIFFERENCE_GAIN}: {what}"),
+        (original, f"original, {name}", f"original, {name}"),
+        (edited, f"edit: {what}", f"edit: {what}"),
+        (difference, f"{gained}: {what}", gained),
     ]
     if mask is not None:
         weights = torch.nn.functional.interpolate(mask[None, None], original.shape[-2:])[0]
-        images.append((original * (0.25 + 0.75 * weights), "region: tokens that are shifted are bright"))
+        words = "region: tokens that are shifted are bright"
+        images.append((original * (0.25 + 0.75 * weights), words, words))
     figures = "".join(
-        f'<figure style="margin:0 6px 0 0;flex:1 1 0;max-width:260px"><img alt="{html.escape(label)}" '
+        f'<figure style="margin:0 6px 0 0;flex:1 1 0;max-width:260px"><img alt="{html.escape(alt)}" '
         f'src="{_jpeg_url(image)}" style="width:100%;image-rendering:pixelated">'
-        f"<figcaption>{html.escape(label)}</figcaption></figure>"
-        for image, label in images
+        f'<figcaption style="line-height:1.3;min-height:4em">{html.escape(caption)}</figcaption></figure>'
+        for image, alt, caption in images  # a caption that grows must not move the sliders below it
     )
     return f'<div style="display:flex">{figures}</div>'
 
