@@ -1,13 +1,15 @@
 # make book: build the book; make test: run all tests; make benchmark: what edits and sweeps cost, against budgets;
 # make notebooks: run every notebook again and keep its outputs; make studio: serve the editing studio as a web page;
-# make home URL=https://github.com/OWNER/NAME: say where this repository lives.
+# make plain: write the chapters without MyST syntax, as Colab gets them, into _build/plain;
+# make home URL=https://github.com/OWNER/NAME: say where this repository lives;
+# make release VERSION=0.1.0: tag a version, once every place that names it agrees.
 PYTHON ?= python3
 VENV := .venv/bin
 # memory that one step of sampling frees is kept for the next instead of going back to the system: on Linux about a
 # tenth of the time
 KEEP_MEMORY := MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=8589934592
 
-.PHONY: book test benchmark studio notebooks home clean
+.PHONY: book test benchmark studio notebooks plain home release clean
 .DEFAULT_GOAL := book
 
 .venv/installed: requirements.txt constraints.txt pyproject.toml
@@ -37,8 +39,14 @@ studio: .venv/installed
 notebooks: .venv/installed
 	@$(VENV)/python book/tools/run_notebooks.py $(ONLY)
 
+plain: .venv/installed
+	@$(VENV)/python book/tools/plain_notebooks.py _build/plain
+
 home: .venv/installed
 	@$(VENV)/python book/tools/set_home.py "$(URL)"
+
+release: .venv/installed
+	@$(VENV)/python book/tools/release.py "$(VERSION)"
 
 clean:
 	rm -rf _build .pytest_cache
