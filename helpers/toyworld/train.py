@@ -1,8 +1,8 @@
 """Train an embedded model: `python -m helpers.toyworld.train toy-faces` is the whole recipe.
 
-It draws a data set, trains a factor regressor and then a DDPM (Ho et al. 2020), and writes both with a model card into
-helpers/models/NAME. Interrupt it at any time and start it again: it goes on from its last checkpoint. It takes minutes
-on a large GPU, and half a day or more on two CPU cores.
+It draws a data set, or reads the photographs of clothes, trains a network that reads its pictures and then a DDPM (Ho
+et al. 2020), and writes both with a model card into helpers/models/NAME. Interrupt it at any time and start it again:
+it goes on from its last checkpoint. It takes minutes on a large GPU, and half a day or more on two CPU cores.
 """
 
 import argparse
@@ -10,6 +10,8 @@ import functools
 import hashlib
 import json
 import platform
+import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import diffusers
@@ -19,13 +21,12 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
 from helpers.clock import shifted_betas
 from helpers.models import EMBEDDED_FOLDER
-from helpers.toyworld import WORLDS, along_training, draw_dataset, model_card
-from helpers.toyworld.regressor import FactorRegressor, r2_score, read_factors
+from helpers.toyworld import WORLDS, along_training, clothes, model_card
+from helpers.toyworld.drawings import Drawings
+from helpers.toyworld.photographs import Photographs
 from helpers.toyworld.training_loop import SEED, training_loop
 
-DRAWINGS = 20_000
 BATCH_SIZE = 128
-LEARNING_RATE = 7e-4  # of the regressor
 NOISIEST = 0.85  # t / T from which on the mean colour is decided
 
 
@@ -42,45 +43,14 @@ class Stage(NamedTuple):
     scales: dict
 
 
-DENOISER_STAGES = (
-    Stage(6_000, 1e-3, 0.0, {1: 1}),  # the picture
-    Stage(500, 2e-4, 0.75, {1: 1, 4: 1, 16: 1, 64: 1}),  # its mean colour
-    Stage(1_800, 3e-4, 0.35, {1: 1, 4: 1 / 4, 16: 1 / 16, 64: 1 / 64}),  # both
-)
-REGRESSOR_STEPS = 5_000
-UNET_CONFIG = dict(  # attention at a quarter of the side, and in the middle
-    in_channels=3,
-    out_channels=3,
-    layers_per_block=1,
-    block_out_channels=(32, 64, 128, 128),
-    down_block_types=("DownBlock2D", "DownBlock2D", "AttnDownBlock2D", "DownBlock2D"),
-    up_block_types=("UpBlock2D", "AttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
-    norm_num_groups=16,
-    attention_head_dim=None,
-)
-
-
-def train_regressor(name, pictures, factors, folder, device):
-    """Train the factor regressor on drawings and save it with the R2 of every factor on drawings it has not seen."""
-    torch.manual_seed(SEED)
-    regressor = FactorRegressor(WORLDS[name].factors).to(device)
-
-    def loss_of_batch(generator):
-        rows = torch.randint(len(pictures), (64,), generator=generator, device=device)
-        batch = pictures[rows].float() / 255
-        grain = 0.03 * torch.rand(64, 1, 1, 1, generator=generator, device=device)
-        batch = batch + grain * torch.randn(batch.shape, generator=generator, device=device)
-        return (regressor(batch) - factors[rows]).square().mean()
-
-    _, seconds = training_loop(
-        1, regressor, loss_of_batch, REGRESSOR_STEPS, folder / "regressor_state.pt", LEARNING_RATE, 1e-2
+def denoiser_stages(side):
+    """The stages for pictures of a side: the picture, its mean colour, and both."""
+    scales = 1, 4, 16, side
+    return (
+        Stage(6_000, 1e-3, 0.0, {1: 1}),
+        Stage(500, 2e-4, 0.75, dict.fromkeys(scales, 1)),
+        Stage(1_800, 3e-4, 0.35, {scale: 1 / scale for scale in scales}),
     )
-    regressor.eval().cpu()
-    unseen, truth = draw_dataset(name, 2_000, seed=SEED + 1)
-    r2 = r2_score(truth, read_factors(regressor, unseen.float() / 255))
-    r2 = {factor: round(value.item(), 4) for factor, value in zip(WORLDS[name].factors, r2)}
-    regressor.save(folder, r2=r2, steps=REGRESSOR_STEPS, seconds=round(seconds))
-    print("R2 on unseen drawings:", r2, flush=True)
 
 
 def draw_timesteps(count, share_noisiest, total, generator):
@@ -112,7 +82,7 @@ def denoising_loss(error, signal_to_noise, scales):
     return loss
 
 
-def train_denoiser(pictures, folder, device):
+def train_denoiser(data_set, pictures, folder, device):
     """Train the U-Net to predict the noise and save it, averaged over steps, as a DDPMPipeline in fp16.
 
     The schedule is the linear one of 256 x 256 models with its log-SNR shifted for the side of the pictures, so that
@@ -120,7 +90,7 @@ def train_denoiser(pictures, folder, device):
     """
     torch.manual_seed(SEED)
     side = pictures.shape[-1]
-    unet, ema = (UNet2DModel(sample_size=side, **UNET_CONFIG).to(device) for _ in range(2))
+    unet, ema = (UNet2DModel(sample_size=side, **data_set.unet).to(device) for _ in range(2))
     ema.load_state_dict(unet.state_dict())
     ema.requires_grad_(False)
     betas = shifted_betas(side)
@@ -137,7 +107,8 @@ def train_denoiser(pictures, folder, device):
             predicted = unet(noisy, timesteps).sample
         return denoising_loss(predicted.float() - noise, signal_to_noise[timesteps], stage.scales)
 
-    total = sum(stage.steps for stage in DENOISER_STAGES)
+    stages = denoiser_stages(side)
+    total = sum(stage.steps for stage in stages)
 
     def record(before, step):
         if before + step in (*along_training.STEPS, total):
@@ -145,7 +116,7 @@ def train_denoiser(pictures, folder, device):
             along_training.record(before + step, ema, some, scheduler, folder)
 
     losses, seconds, before = [], 0.0, 0
-    for number, stage in enumerate(DENOISER_STAGES, start=2):
+    for number, stage in enumerate(stages, start=2):
         print(f"denoiser, {stage}", flush=True)
         state_file, loss = folder / f"denoiser_{number}_state.pt", functools.partial(loss_of_batch, stage)
         callback = functools.partial(record, before)
@@ -158,10 +129,10 @@ def train_denoiser(pictures, folder, device):
     facts = {
         "sha256": hashlib.sha256(weights).hexdigest(),
         "steps": total,
-        "stages": [stage._asdict() for stage in DENOISER_STAGES],
+        "stages": [stage._asdict() for stage in stages],
         "batch_size": BATCH_SIZE,
         "seed": SEED,
-        "drawings": DRAWINGS,
+        data_set.what: len(pictures),
         "seconds": round(seconds),
         "device": torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} CPU threads",
         "losses_per_100_steps": [round(loss, 5) for loss in losses],
@@ -172,22 +143,32 @@ def train_denoiser(pictures, folder, device):
     (folder / "training.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
+def train(data_set, folder, device):
+    """The whole recipe, into a folder. data_set: `Drawings` or `Photographs`."""
+    print(f"{data_set.name}, {data_set.what}: training on {device}; writing to {folder}", flush=True)
+    pictures, wanted = (tensor.to(device) for tensor in data_set.load())
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = folder / f"{data_set.reader.file}.safetensors"
+    if weights.exists():
+        print(f"{weights.name} is there already and is kept; delete it to train it again", flush=True)
+    else:
+        data_set.train_reader(pictures, wanted, folder)
+    train_denoiser(data_set, pictures, folder, device)
+    model_card.write(data_set, folder)
+    print(f"done: {folder / 'README.md'} describes the model; delete the *_state.pt files when you are content")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("name", choices=sorted(WORLDS), help="which embedded model to train")
-    name = parser.parse_args().name
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    folder = EMBEDDED_FOLDER / name
-    folder.mkdir(parents=True, exist_ok=True)
-    print(f"drawing {DRAWINGS} pictures for {name}; training on {device}; writing to {folder}", flush=True)
-    pictures, factors = (table.to(device) for table in draw_dataset(name, DRAWINGS, seed=SEED))
-    if (folder / "regressor.safetensors").exists():
-        print("regressor.safetensors is there already and is kept; delete it to train it again", flush=True)
-    else:
-        train_regressor(name, pictures, factors, folder, device)
-    train_denoiser(pictures, folder, device)
-    model_card.write(name, folder)
-    print(f"done: {folder / 'README.md'} describes the model; delete the *_state.pt files when you are content")
+    parser.add_argument("name", choices=[*sorted(WORLDS), Photographs.name], help="which embedded model to train")
+    parser.add_argument("--data", type=Path, default=clothes.FOLDER, help="folder of the photographs (%(default)s)")
+    arguments = parser.parse_args()
+    is_drawn = arguments.name in WORLDS
+    data_set = Drawings(arguments.name) if is_drawn else Photographs(arguments.data)
+    try:
+        train(data_set, EMBEDDED_FOLDER / arguments.name, "cuda" if torch.cuda.is_available() else "cpu")
+    except OSError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":
