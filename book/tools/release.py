@@ -13,7 +13,7 @@ from set_home import ROOT
 PLACES = {
     "helpers/__init__.py": r'^__version__ = "(.+)"',  # pyproject.toml reads it there
     "CITATION.cff": r"^version: (\S+)",
-    "CHANGELOG.md": r"^## v?(\d\S*)",  # the newest version stands first
+    "book/changelog.md": r"^## v?(\d\S*)",  # the newest version stands first
 }
 
 
