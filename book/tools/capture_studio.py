@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "book" / "images"
 WIDTH, HEIGHT, MARGIN = 900, 1100, 10  # of the page and around the panel, in CSS pixels
 #: what is done before every frame but the first: (slider, value it is dragged to), or the button that is pressed
-STORY = [(1, value) for value in (1, 2, 3, 1, -1, -2, -3, -1)] + [(2, 2), (2, 4), "new sample", (2, -2), (1, 2)]
+STORY = [(1, value) for value in (0.5, 1, 2, 1, -0.5, -1, -2, -0.5)] + [(2, 1), (2, 2), "new sample", (2, -1), (1, 1)]
 STILL, STILL_WIDTH = 9, 1335  # the frame that is the picture, and its width in pixels
 DURATION, LAST, LONGEST = 600, 1800, 300  # of a frame and of the last one, in ms; of waiting for an answer, in s
 EDIT = "const i = [...document.images].find(i => i.alt.startsWith('edit')); return i ? i.alt : '';"
@@ -79,7 +79,8 @@ def act(browser, what):
     now, largest = (float(handle.get_attribute(f"aria-value{name}")) for name in ("now", "max"))
     pixels = round((value - now) / (2 * largest) * track.size["width"])
     ActionChains(browser).drag_and_drop_by_offset(handle, pixels, 0).perform()
-    assert float(handle.get_attribute("aria-valuenow")) == value, f"slider {number} is not at {value}"
+    off = abs(float(handle.get_attribute("aria-valuenow")) - value)
+    assert off < 0.15, f"slider {number} is {off:.1f} from {value}"  # a pixel is about 0.1
 
 
 def shot(browser, scale=1):
