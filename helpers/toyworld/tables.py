@@ -62,9 +62,12 @@ def _check(path, columns, found, known, measure):
         return
     scale = torch.cat([found[item] for item in known]).abs().amax(0)
     for item in random.SystemRandom().sample(known, math.ceil(AGAIN * len(known))):
-        off = ((measure(item) - found[item]).abs() > TOLERANCE * scale + 1e-6).any(0)
-        if off.any():
-            column = columns[int(off.nonzero()[0])]
+        now, then = measure(item), found[item]
+        if now.shape != then.shape:
+            raise ValueError(f"{path} has {len(then)} rows of {item!r}, now there are {len(now)}: delete the table.")
+        same = ((now - then).abs() <= TOLERANCE * scale + 1e-6).all(0)  # no number equals nan
+        if not same.all():
+            column = columns[int((~same).nonzero()[0])]
             raise ValueError(f"{path}: {column} of {item!r} is not what is measured now: delete the table.")
 
 
