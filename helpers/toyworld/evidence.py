@@ -41,7 +41,8 @@ SMALL = {"asymmetric": 0.7, "symmetric": 3.0}  # strength at which responses are
 STEPS, BATCH = 10, 16
 COUNTS = dict.fromkeys(("paper", "refined", "agree", "random"), 4)
 MANY_CASE, MANY, MANY_FACES = CASES[0], 64, 8  # as many random directions in one case, on the first faces
-SPAN, WANTED = 32, ("mouth_open", "hair_length", "glasses", "smile")  # of the oracle: refined directions, factors
+SPAN = 32  # refined directions that the oracle combines
+WANTED = ("mouth_open", "hair_length", "glasses", "smile", "nose_size")  # factors that it is asked for
 TEXT = ("weights", "method", "direction")  # columns; weights: checksum of those that were measured
 COLUMNS = (*TEXT, "alpha", "seed", "rms_plus", "rms_minus", "tint", "even_energy")  # before the factors
 
