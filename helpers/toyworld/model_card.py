@@ -110,7 +110,7 @@ Load it with `diffusers.DDPMPipeline.from_pretrained` on this folder, or with `h
 
 `python -m helpers.toyworld.train {name}`: {training["steps"]} steps of batch {training["batch_size"]}, drawn with seed
 {training["seed"]} from {training[what]} {what}; {minutes} minutes on {training["device"]}.
-AdamW, min-SNR-5 weighting at every scale that counts, exponential moving average of the weights, bf16 autocast.
+AdamW, min-SNR-5 weighting at every scale that counts, exponential moving average of the weights, {training["precision"]}.
 
 {table(head, stages)}
 
