@@ -1,5 +1,6 @@
 # make book: build the book; make test: run all tests; make benchmark: what edits and sweeps cost, against budgets;
 # make notebooks: run every notebook again and keep its outputs; make studio: serve the editing studio as a web page;
+# make print: the built book as one file to read offline, and as a PDF where Chromium is installed, into _build/print;
 # make plain: write the chapters without MyST syntax, as Colab gets them, into _build/plain;
 # make home URL=https://github.com/OWNER/NAME: say where this repository lives;
 # make release VERSION=0.1.0: tag a version, once every place that names it agrees.
@@ -9,7 +10,7 @@ VENV := .venv/bin
 # tenth of the time
 KEEP_MEMORY := MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=8589934592
 
-.PHONY: book test benchmark studio notebooks plain home release clean
+.PHONY: book print test benchmark studio notebooks plain home release clean
 .DEFAULT_GOAL := book
 
 .venv/installed: requirements.txt constraints.txt pyproject.toml
@@ -23,6 +24,10 @@ book: .venv/installed
 	@echo "Building the book from the committed outputs ..."
 	@$(VENV)/jupyter-book build . -n -W --keep-going
 	@echo "The book is built. Open $(CURDIR)/_build/html/index.html"
+
+print: book
+	@echo "Writing the book as one file ..."
+	@$(VENV)/python book/tools/print_book.py
 
 test: .venv/installed
 	@echo "Running every notebook, two at a time, and comparing its outputs; on two cores this takes twenty minutes or more ..."

@@ -18,7 +18,6 @@ class Drawings:
     """20,000 drawings of a world. `helpers.toyworld.photographs.Photographs` is used in the same way."""
 
     what, reader = "drawings", FactorRegressor
-    batch_size, steps = 128, (6_000, 500, 1_800)  # of the denoiser's stages: minutes on a large GPU
     unet = dict(  # attention at a quarter of the side, and in the middle
         in_channels=3,
         out_channels=3,

@@ -100,6 +100,7 @@ def write_card(data_set, folder, side):
     head = "steps", "learning rate", "of a batch in the noisiest 15 % of t", of_squares
     bars = [(bar, "yes" if met else "no", found) for bar, met, found in data_set.bars(measured)]
     name, what, minutes = data_set.name, data_set.what, f"{training['seconds'] / 60:.0f}"
+    precision = training["precision"]
     (folder / "README.md").write_text(f"""# {name}
 
 {data_set.about}
@@ -110,7 +111,7 @@ Load it with `diffusers.DDPMPipeline.from_pretrained` on this folder, or with `h
 
 `python -m helpers.toyworld.train {name}`: {training["steps"]} steps of batch {training["batch_size"]}, drawn with seed
 {training["seed"]} from {training[what]} {what}; {minutes} minutes on {training["device"]}.
-AdamW, min-SNR-5 weighting at every scale that counts, exponential moving average of the weights, {training["precision"]}.
+AdamW, min-SNR-5 weighting at every scale that counts, exponential moving average of the weights, {precision}.
 
 {table(head, stages)}
 

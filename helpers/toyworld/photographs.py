@@ -18,7 +18,6 @@ class Photographs:
     """Fashion-MNIST: 60,000 pictures to learn, and 10,000 to judge by, which neither network has seen."""
 
     name, what, reader = "clothes", "photographs", Classifier
-    batch_size, steps = 16, (3_400, 300, 1_100)  # of the denoiser's stages: an hour on two CPU cores
     unet = dict(  # attention at a half and a quarter of the side, and in the middle
         in_channels=3,
         out_channels=3,
