@@ -95,12 +95,13 @@ class DiffusionModel:
 
 
 def embedded_models():
-    """Names of the models that come with the book.
+    """Names of the unconditional models that come with the book.
 
-    >>> "toy-faces" in embedded_models()
-    True
+    >>> embedded_models()
+    ['clothes', 'toy-cars', 'toy-cats', 'toy-faces', 'toy-rooms']
     """
-    return sorted(path.parent.name for path in EMBEDDED_FOLDER.glob("*/model_index.json"))
+    indices = sorted(EMBEDDED_FOLDER.glob("*/model_index.json"))
+    return [path.parent.name for path in indices if json.loads(path.read_text())["_class_name"] == "DDPMPipeline"]
 
 
 def load_model(name, device=None, dtype=torch.float32, revision=None, variant=None):
