@@ -22,6 +22,29 @@ function watchEdges() {
   }
 }
 
+// No line breaks between a formula in the text and the punctuation beside it.
+function joinPunctuation() {
+  for (const formula of document.querySelectorAll("span.math")) {
+    const [, opening] = formula.previousSibling?.data?.match(/([([“]+)$/) ?? [];
+    const [closing] = formula.nextSibling?.data?.match(/^[.,;:?!)\]”’]+/) ?? [];
+    if (!opening && !closing) continue;
+    const joined = document.createElement("span");
+    joined.className = "joined";
+    formula.before(joined);
+    joined.append(opening ?? "", formula, closing ?? "");
+    if (opening) joined.previousSibling.data = joined.previousSibling.data.slice(0, -opening.length);
+    if (closing) joined.nextSibling.data = joined.nextSibling.data.slice(closing.length);
+  }
+}
+
+// A formula in the text does not break; one that is wider than its line is set smaller. Some room is left for a full stop.
+function fitFormulas() {
+  for (const formula of document.querySelectorAll("span.math > mjx-container:not([display])")) {
+    const room = (formula.closest("p, li")?.clientWidth - 8) / formula.offsetWidth;
+    if (room < 1) formula.style.fontSize = `${parseFloat(getComputedStyle(formula).fontSize) * room}px`;
+  }
+}
+
 // A picture is shown above the page, as large as the window allows or in its own pixels; Escape closes it.
 function enlargePictures() {
   const dialog = document.createElement("dialog");
@@ -44,5 +67,10 @@ function enlargePictures() {
     });
 }
 
+joinPunctuation();
 enlargePictures();
-addEventListener("load", () => (window.MathJax?.startup?.promise ?? Promise.resolve()).then(watchEdges));
+addEventListener("load", async () => {
+  await window.MathJax?.startup?.promise;
+  fitFormulas();
+  watchEdges();
+});
