@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 WIDGET = "application/vnd.jupyter.widget-view+json"
 IMAGES = ROOT / "book" / "images"
 #: figures of notebooks that prose pages and the README show, by name; each is kept as IMAGES / NAME.png
-PICTURES = {"first-edit"}
+PICTURES = {"first-edit", "five-models"}
 
 
 def shrink(png):

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 
 from helpers.metrics import rms_change
 from helpers.toyworld import WORLDS, draw_dataset, sample_factors
+from helpers.toyworld.denoiser import Unconditional
 from helpers.toyworld.model_card import SAMPLES, distances_to, table
 from helpers.toyworld.regressor import FactorRegressor, r2_score, read_factors, train_reader
 from helpers.toyworld.training_loop import SEED
@@ -14,7 +15,7 @@ REGRESSOR_STEPS = 5_000
 REFERENCE_DRAWINGS = 2_000
 
 
-class Drawings:
+class Drawings(Unconditional):
     """20,000 drawings of a world. `helpers.toyworld.photographs.Photographs` is used in the same way."""
 
     what, reader = "drawings", FactorRegressor

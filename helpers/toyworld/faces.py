@@ -32,14 +32,16 @@ LIPS = [(0.62, 0.42, 0.38), (0.70, 0.30, 0.32), (0.72, 0.06, 0.16)]
 BACKGROUND = [(0.20, 0.33, 0.66), (0.22, 0.58, 0.55), (0.84, 0.76, 0.40), (0.80, 0.42, 0.48)]
 
 
-def draw_faces(factors, size=64):
+def draw_faces(factors, size=64, hair=None):
     """Draw faces from a table of factors.
 
-    factors: (batch, 18) in [0, 1], columns in the order of `FACTORS`. Returns (batch, 3, size, size), RGB in [0, 1].
+    factors: (batch, 18) in [0, 1], columns in the order of `FACTORS`; hair: its colours (batch, 3, 1, 1) in place of
+    those of the factor. Returns (batch, 3, size, size), RGB in [0, 1].
     Raises ValueError for a table of another width or with values outside [0, 1].
     """
     f = named_factors(factors, FACTORS)
-    hair, skin = ramp(f["hair_colour"].flatten(), HAIR), ramp(f["skin"].flatten(), SKIN)
+    hair = ramp(f["hair_colour"].flatten(), HAIR) if hair is None else hair
+    skin = ramp(f["skin"].flatten(), SKIN)
     shade = skin * torch.tensor([0.66, 0.60, 0.58]).view(1, 3, 1, 1)
     canvas = Canvas(len(factors), size, ramp(f["background"].flatten(), BACKGROUND))
     canvas.picture = canvas.picture * (1.08 - 0.16 * canvas.y)

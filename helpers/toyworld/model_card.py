@@ -7,9 +7,7 @@ import torch
 from PIL import Image
 
 from helpers.clock import shift_for_side
-from helpers.models import load_model
 from helpers.plots import COLOURS
-from helpers.sampling import random_latents, sample
 
 SAMPLES = 512
 
@@ -52,14 +50,11 @@ def table(head, rows):
 def write(data_set, folder):
     """Measure the model in a folder, seeds 0 to 511, and write evaluation.json, samples.png, losses.png and README.md.
 
-    data_set: what it learned, `helpers.toyworld.drawings.Drawings` or `helpers.toyworld.photographs.Photographs`.
+    data_set: what it learned, such as `helpers.toyworld.drawings.Drawings`.
     """
-    model, parts = load_model(str(folder)), []
-    for start in range(0, SAMPLES, 32):
-        print(f"sampling pictures {start + 1} to {start + 32} of {SAMPLES}", flush=True)
-        parts.append(sample(model, random_latents(model, range(start, start + 32)), progress=True))
-    pictures = torch.cat(parts)
-    measured = {**data_set.measure(pictures, folder), "sampled_on": str(model.device)}
+    pictures = data_set.samples(folder)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    measured = {**data_set.measure(pictures, folder), "sampled_on": device}
     (folder / "evaluation.json").write_text(json.dumps(measured, indent=1) + "\n")
     side = pictures.shape[-1]
     grid = (pictures[:64] * 255).round().byte().view(8, 8, 3, side, side)
@@ -105,7 +100,7 @@ def write_card(data_set, folder, side):
 
 {data_set.about}
 
-Load it with `diffusers.DDPMPipeline.from_pretrained` on this folder, or with `helpers.models.load_model("{name}")`.
+{data_set.how_to_load.format(name=name)}
 
 ## Training
 
@@ -117,12 +112,12 @@ AdamW, min-SNR-5 weighting at every scale that counts, exponential moving averag
 
 Schedule: linear betas of a 256 x 256 model, T = 1000, log-SNR shifted by 2 ln(256/{side}) = {shift_for_side(side):.2f}:
 t / T means the noise level that it means in the public 256 x 256 models.
-What attention did along training: along_training.csv.
+{data_set.remembered}\
 Python {training["python"]}, torch {training["torch"]}, diffusers {training["diffusers"]}. Weights in fp16.
 
 ![loss over the steps, one curve per stage](losses.png)
 
-## Uncurated samples, seeds 0 to 63, DDIM with 50 steps
+## Uncurated samples, seeds 0 to 63, {data_set.how_sampled}
 
 ![an 8 x 8 grid of samples](samples.png)
 

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 
 from helpers.metrics import rms_change
 from helpers.toyworld.clothes import CLASSES, FOLDER, SOURCE, load_photographs
+from helpers.toyworld.denoiser import Unconditional
 from helpers.toyworld.model_card import SAMPLES, distances_to, table
 from helpers.toyworld.regressor import Classifier, read_photographs, train_reader
 from helpers.toyworld.training_loop import SEED
@@ -14,7 +15,7 @@ CLASSIFIER_WIDTH = 16
 REFERENCE = 2_000  # test pictures to which the Frechet distance is taken; others are compared with them
 
 
-class Photographs:
+class Photographs(Unconditional):
     """Fashion-MNIST: 60,000 pictures to learn, and 10,000 to judge by, which neither network has seen."""
 
     name, what, reader = "clothes", "photographs", Classifier
