@@ -1,15 +1,18 @@
 """Drawings with captions, as what the text-conditioned model is trained on and judged by."""
 
+import contextlib
 import functools
 import tempfile
 
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.utils import logging as diffusers_logging
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
+from transformers.utils import logging as transformers_logging
 
-from helpers.toyworld.captions import LONGEST, captions_of, write_tokenizer
+from helpers.toyworld.captions import LONGEST, MODEL, captions_of, write_tokenizer
 from helpers.toyworld.denoiser import Unconditional, stages
 from helpers.toyworld.model_card import SAMPLES, distances_to, table
 from helpers.toyworld.regressor import Reader, train_reader
@@ -49,7 +52,7 @@ class TextConditioned(nn.Module):
 class Captioned(Unconditional):
     """60,000 drawings of one thing each, with sentences about them."""
 
-    name, what, reader, batch_size = "toy-text", "drawings", CaptionReader, 512
+    name, what, reader, batch_size = MODEL, "drawings", CaptionReader, 512
     text = dict(hidden_size=96, intermediate_size=384, num_hidden_layers=2, num_attention_heads=4)
     unet = dict(  # self- and cross-attention at a half, a quarter and an eighth of the side: ten layers of each
         in_channels=3,
@@ -140,7 +143,8 @@ to 1; its autoencoder passes them on as they are."""
         parts = dict(unet=network.unet, text_encoder=network.text_encoder, tokenizer=self.tokenizer)
         parts |= dict(vae=passing_autoencoder().half(), scheduler=DDIMScheduler.from_config(scheduler.config))
         parts |= dict(safety_checker=None, feature_extractor=None, requires_safety_checker=False)
-        StableDiffusionPipeline(**parts).save_pretrained(folder)
+        with _quietly():
+            StableDiffusionPipeline(**parts).save_pretrained(folder)
 
     def samples(self, folder):
         """Pictures (`SAMPLES`, 3, 64, 64) in [0, 1] of the captions of as many drawings, seeds from 0."""
@@ -246,9 +250,27 @@ def tokens_of(tokenizer, sentences):
     return found.input_ids
 
 
+@contextlib.contextmanager
+def _quietly():
+    """Keep the two libraries from warning that an autoencoder is of another kind, and from showing bars."""
+    both = diffusers_logging, transformers_logging
+    before = [library.get_verbosity() for library in both]
+    for library in both:
+        library.set_verbosity_error()
+        library.disable_progress_bar()
+    diffusers_logging.set_verbosity(diffusers_logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for library, verbosity in zip(both, before):
+            library.set_verbosity(verbosity)
+            library.enable_progress_bar()
+
+
 def load_pipeline(folder):
     """The text-conditioned model in a folder, on a GPU where there is one, in float32."""
-    pipeline = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
+    with _quietly():
+        pipeline = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32, low_cpu_mem_usage=False)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from helpers.toyworld.things import COLOURS, GROUPS, PEOPLE, SCENES
 
+MODEL = "toy-text"  # which learned these captions
 #: what stands before the thing; {a} becomes "a" or "an"
 OPENINGS = (
     "{a}",

@@ -14,7 +14,7 @@ import torch
 
 from helpers.models import EMBEDDED_FOLDER
 from helpers.toyworld import WORLDS, clothes, model_card
-from helpers.toyworld.captioned import Captioned
+from helpers.toyworld.captions import MODEL
 from helpers.toyworld.denoiser import train_denoiser
 from helpers.toyworld.drawings import Drawings
 from helpers.toyworld.photographs import Photographs
@@ -37,14 +37,16 @@ def train(data_set, folder, device):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    names = [*sorted(WORLDS), Photographs.name, Captioned.name]
+    names = [*sorted(WORLDS), Photographs.name, MODEL]
     parser.add_argument("name", choices=names, help="which embedded model to train")
     parser.add_argument("--data", type=Path, default=clothes.FOLDER, help="folder of the photographs (%(default)s)")
     arguments = parser.parse_args()
-    if arguments.name in WORLDS:
-        data_set = Drawings(arguments.name)
+    if arguments.name == MODEL:
+        from helpers.toyworld.captioned import Captioned  # needs transformers, as the others do not
+
+        data_set = Captioned()
     else:
-        data_set = Captioned() if arguments.name == Captioned.name else Photographs(arguments.data)
+        data_set = Drawings(arguments.name) if arguments.name in WORLDS else Photographs(arguments.data)
     try:
         train(data_set, EMBEDDED_FOLDER / arguments.name, "cuda" if torch.cuda.is_available() else "cpu")
     except OSError as error:
