@@ -141,7 +141,9 @@ to 1; its autoencoder passes them on as they are."""
         """Write a `StableDiffusionPipeline`, in fp16, into a folder."""
         network.half().cpu()
         parts = dict(unet=network.unet, text_encoder=network.text_encoder, tokenizer=self.tokenizer)
-        parts |= dict(vae=passing_autoencoder().half(), scheduler=DDIMScheduler.from_config(scheduler.config))
+        as_expected = dict(clip_sample=False, steps_offset=1)  # what this pipeline would set, with a warning
+        scheduler = DDIMScheduler.from_config(scheduler.config, **as_expected)
+        parts |= dict(vae=passing_autoencoder().half(), scheduler=scheduler)
         parts |= dict(safety_checker=None, feature_extractor=None, requires_safety_checker=False)
         with _quietly():
             StableDiffusionPipeline(**parts).save_pretrained(folder)
