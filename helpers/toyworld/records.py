@@ -1,0 +1,105 @@
+"""What a comparison of directions found on one model, kept as files: a table, the changes behind it, the facts."""
+
+import csv
+import json
+import os
+import platform
+from pathlib import Path
+
+import diffusers
+import torch
+from safetensors.torch import load_file, save_file
+
+from helpers.models import EMBEDDED_FOLDER
+from helpers.toyworld.verdicts import selectivity_of
+
+FOLDER = Path(__file__).parent / "results" / "comparison"
+TEXT = ("layer", "method", "injection", "direction", "target")
+CASE = ("layer", "method", "injection", "wanted", "steps")
+COLUMNS = (*CASE, "direction", "sign", "alpha", "rms", "reached", *("target", "selectivity", "same_sign", "likeness"))
+THOUSANDTHS = 1000
+
+
+class Records:
+    """The records of one model: NAME.csv, NAME.safetensors and NAME.json in a folder.
+
+    rows: dicts, one per direction, sign, wanted change and number of steps (`COLUMNS`); changes: (rows, latents,
+    factors), what each edit did to each picture, in standard deviations, kept to the thousandth; vectors: {"encoder
+    agree": (count, d)}, directions that were measured; facts: of the run.
+    plan: of a run that starts or goes on, a dict; None to read only. factors: names of the readings.
+    Raises ValueError where there is nothing to read, or where what is there is of other weights or another plan.
+    """
+
+    def __init__(self, name, folder=FOLDER, plan=None, factors=()):
+        self.name, self.folder, self.rows, self.vectors = name, Path(folder), [], {}
+        sha256 = json.loads((EMBEDDED_FOLDER / name / "training.json").read_text())["sha256"]
+        self.facts = {"sha256": sha256, "plan": plan, "factors": list(factors), "rows": 0, "passes": 0, "seconds": 0}
+        self.changes = torch.zeros(0, plan["latents"] if plan else 0, len(factors))
+        if not self.path("json").exists():
+            if plan is None:
+                raise ValueError(f"{self.path('json')} is missing: run python -m helpers.toyworld.comparison {name}.")
+            return
+        facts = json.loads(self.path("json").read_text())
+        if facts["sha256"] != sha256 or plan not in (None, facts["plan"]):
+            raise ValueError(f"{self.path('json')} is of other weights or another plan: delete {name}.* there.")
+        self.facts = facts
+        with self.path("csv").open(newline="") as file:
+            lines = list(csv.DictReader(file))[: facts["rows"]]  # what follows is of a part that was cut off
+        self.rows = [{k: v if k in TEXT else float(v) for k, v in line.items()} for line in lines]
+        self.vectors = load_file(self.path("safetensors"))
+        self.changes = self.vectors.pop("changes")[: facts["rows"]].float() / THOUSANDTHS
+
+    def path(self, ending):
+        """The file of that ending."""
+        return self.folder / f"{self.name}.{ending}"
+
+    def select(self, **wanted):
+        """Places of the rows with these values, of those that met the wanted change; with reached=None of all."""
+        wanted = {k: v for k, v in {"reached": 1.0, **wanted}.items() if v is not None}
+        return [i for i, row in enumerate(self.rows) if all(row[key] == value for key, value in wanted.items())]
+
+    def add(self, rows, changes, **facts):
+        """Keep the rows of a part, with their changes (rows, latents, factors), and facts of the run: all or nothing.
+
+        Target, selectivity and sign agreement are computed here, from the changes as they are kept.
+        """
+        changes = (changes * THOUSANDTHS).round().clamp(-32767, 32767) / THOUSANDTHS
+        for row, change in zip(rows, changes, strict=True):
+            target, value, same = selectivity_of(change)
+            row = {**row, "target": self.facts["factors"][target], "selectivity": value, "same_sign": same}
+            self.rows.append({k: row[k] if k in TEXT else rounded(row[k]) for k in COLUMNS})
+        self.changes = torch.cat([self.changes, changes])
+        self.facts = {**self.facts, **facts, "rows": len(self.rows), "versions": versions()}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        kept = {name: vectors.contiguous() for name, vectors in self.vectors.items()}
+        kept["changes"] = (self.changes * THOUSANDTHS).round().short()
+        self._replace("safetensors", lambda path: save_file(kept, path))
+        self._replace("csv", self._write_rows)
+        self._replace("json", lambda path: path.write_text(json.dumps(self.facts, indent=1) + "\n"))
+
+    def _write_rows(self, path):
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            writer.writerows([row[k] if k in TEXT else f"{row[k]:.4g}" for k in COLUMNS] for row in self.rows)
+
+    def _replace(self, ending, write):
+        """A file is whole or as it was, whenever the run ends."""
+        path = self.path(ending)
+        beside = path.with_name(f".{path.name}")
+        write(beside)
+        os.replace(beside, path)
+
+
+def rounded(number):
+    """A number as it is kept: to four significant digits.
+
+    >>> rounded(12.3456)
+    12.35
+    """
+    return float(f"{number:.4g}")
+
+
+def versions():
+    """Of what computes."""
+    return {"python": platform.python_version(), "torch": torch.__version__, "diffusers": diffusers.__version__}
