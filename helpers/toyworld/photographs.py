@@ -45,7 +45,7 @@ three equal channels; copyright 2017 Zalando SE, MIT licence, {SOURCE}."""
         """Train the classifier and save it with its accuracy on the test pictures, and what is read off them.
 
         deviations, accuracy: standard deviation over test pictures of each reading of `read_photographs`, and share of
-        each class that is recognized.
+        each class that is recognised.
         """
         torch.manual_seed(SEED)
         classifier = Classifier(CLASSES, CLASSIFIER_WIDTH).to(pictures.device)
@@ -110,7 +110,7 @@ three equal channels; copyright 2017 Zalando SE, MIT licence, {SOURCE}."""
         distance, without = next(iter(measured["frechet_distance"].values())), measured["frechet_distance_without"]
         least = min(without, key=without.get)
         return [
-            ("the classifier recognizes 0.90 of the test pictures", accuracy >= 0.9, f"{accuracy:.3f}"),
+            ("the classifier recognises 0.90 of the test pictures", accuracy >= 0.9, f"{accuracy:.3f}"),
             ("share of every class within 0.5 to 1.5 of the real one", not rare, ", ".join(rare) or "all of them"),
             ("spread of every reading within 0.75 to 1.25", not outside, ", ".join(outside) or "all of them"),
             (
@@ -130,7 +130,7 @@ three equal channels; copyright 2017 Zalando SE, MIT licence, {SOURCE}."""
         nearest = [(of, f"{d['smallest']:.3f}", f"{d['median']:.3f}") for of, d in measured["nearest_learned"].items()]
         return f"""## Classes
 
-Accuracy: share of the test pictures of a class that the classifier, trained on other pictures, recognizes. Share: how
+Accuracy: share of the test pictures of a class that the classifier, trained on other pictures, recognises. Share: how
 many of {SAMPLES} samples it gives to the class, over how many of as many test pictures; 0: the class is never drawn.
 
 {table(("class", "accuracy", "share"), classes)}
