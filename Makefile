@@ -1,4 +1,5 @@
 # make book: build the book; make test: run all tests; make benchmark: what edits and sweeps cost, against budgets;
+# make other-models: run five chapters with each of the other models (an hour or more); a test takes one pair a day;
 # make notebooks: run every notebook again and keep its outputs; make studio: serve the editing studio as a web page;
 # make print: the built book as one file to read offline, and as a PDF where Chromium is installed, into _build/print;
 # make plain: write the chapters without MyST syntax, as Colab gets them, into _build/plain;
@@ -10,7 +11,7 @@ VENV := .venv/bin
 # tenth of the time
 KEEP_MEMORY := MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=8589934592
 
-.PHONY: book print test benchmark studio notebooks plain home release clean
+.PHONY: book print test benchmark other-models studio notebooks plain home release clean
 .DEFAULT_GOAL := book
 
 .venv/installed: requirements.txt constraints.txt pyproject.toml
@@ -36,6 +37,10 @@ test: .venv/installed
 benchmark: .venv/installed
 	@echo "Running the benchmark, alone; its times are those of an idle machine only ..."
 	@CUDA_VISIBLE_DEVICES= $(VENV)/python -m pytest notebooks/checks/benchmark.ipynb
+
+other-models: .venv/installed
+	@echo "Running five chapters with each of the other models; this takes an hour or more ..."
+	@ALL_PAIRS=1 CUDA_VISIBLE_DEVICES= $(KEEP_MEMORY) $(VENV)/python -m pytest --nbval-cell-timeout=20000 notebooks/checks/other-models.ipynb
 
 studio: .venv/installed
 	@echo "Serving the studio; the address is in the lines below. Stop it with Ctrl-C."

@@ -95,7 +95,7 @@ def write_card(data_set, folder, side):
     head = "steps", "learning rate", "of a batch in the noisiest 15 % of t", of_squares
     bars = [(bar, "yes" if met else "no", found) for bar, met, found in data_set.bars(measured)]
     name, what, minutes = data_set.name, data_set.what, f"{training['seconds'] / 60:.0f}"
-    precision = training["precision"]
+    precision, afterwards = training["precision"], training.get("afterwards", "")  # what was done beyond the recipe
     (folder / "README.md").write_text(f"""# {name}
 
 {data_set.about}
@@ -106,7 +106,8 @@ def write_card(data_set, folder, side):
 
 `python -m helpers.toyworld.train {name}`: {training["steps"]} steps of batch {training["batch_size"]}, drawn with seed
 {training["seed"]} from {training[what]} {what}; {minutes} minutes on {training["device"]}.
-AdamW, min-SNR-5 weighting at every scale that counts, exponential moving average of the weights, {precision}.
+AdamW, min-SNR-5 weighting at every scale that counts, exponential moving average of the weights, {precision}.\
+{afterwards}
 
 {table(head, stages)}
 
