@@ -95,7 +95,8 @@ def write_card(data_set, folder, side):
     head = "steps", "learning rate", "of a batch in the noisiest 15 % of t", of_squares
     bars = [(bar, "yes" if met else "no", found) for bar, met, found in data_set.bars(measured)]
     name, what, minutes = data_set.name, data_set.what, f"{training['seconds'] / 60:.0f}"
-    precision, afterwards = training["precision"], training.get("afterwards", "")  # what was done beyond the recipe
+    precision, afterwards = training["precision"], training.get("afterwards")
+    afterwards = f"\n{afterwards}" if afterwards else ""  # what was done beyond the recipe
     (folder / "README.md").write_text(f"""# {name}
 
 {data_set.about}
