@@ -206,7 +206,7 @@ to 1; its autoencoder passes them on as they are."""
         )
         groups = [(group, *(f"{kind[group]:.3f}" for kind in kinds)) for group in GROUPS]
         words = [
-            (w, f"{facts['accuracy_by_word'][w]:.2f}", f"{share:.2f}")
+            (f"`{w}`", f"{facts['accuracy_by_word'][w]:.2f}", f"{share:.2f}")
             for w, share in measured["accuracy_by_word"].items()
         ]
         distances = [(label, f"{value:.3f}") for label, value in measured["frechet_distance"].items()]
