@@ -32,8 +32,8 @@ def attention_modules(unet, kind):
 def recorded_maps(pipe, kind):
     """Inside this context a pipeline's maps of one kind are averaged over steps: yields {layer: maps}, filled in.
 
-    maps: (pictures, heads, queries, keys), on the CPU, of the conditional half where there is guidance. One call of
-    the pipeline per context.
+    maps: (pictures, heads, queries, keys), on the CPU, of the conditional half where there is guidance, and of the
+    last call of the pipeline.
     """
     found = {}
 
@@ -55,8 +55,8 @@ def shared_maps(pipe, kinds=("self",), layers=None, share=1.0, halves="both", mo
     both. kinds: of "self" and "cross"; layers: numbers of the attention layers, the first is 0, None for all;
     share: of the steps, from the first, in which maps are exchanged; halves: under classifier-free guidance "both", or
     the "conditional" one only; most_tokens: layers with more tokens are left alone.
-    Raises ValueError for numbers of layers that the network lacks, a share outside 0 to 1, an unknown kind or half,
-    and, while the pipeline runs, for an odd number of prompts.
+    Raises ValueError for numbers of layers that the network lacks, a share outside 0 to 1, an unknown kind or half, for
+    layers whose maps another context already has, and, while the pipeline runs, for an odd number of prompts.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share is {share}: it must be within 0 and 1.")
@@ -98,12 +98,16 @@ def _exchanged(pipe, exchanges):
     state = {"step": -1, "rows": 0}
 
     def count_steps(module, args):
-        state["step"], state["rows"] = state["step"] + 1, len(args[0])
+        begins = args[1] == pipe.scheduler.timesteps[0]  # a context may hold several calls of the pipeline
+        state["step"], state["rows"] = 0 if begins else state["step"] + 1, len(args[0])
 
     def halves():
         middle = state["rows"] // 2 if pipe.do_classifier_free_guidance else 0
         return slice(0, middle), slice(middle, state["rows"])
 
+    taken = [name for name, (module, _) in exchanges.items() if isinstance(module.processor, _ExplicitAttention)]
+    if taken:
+        raise ValueError(f"the maps of {taken[0]} are recorded or shared already: leave that context first.")
     with ExitStack() as stack:
         stack.callback(pipe.unet.register_forward_pre_hook(count_steps).remove)
         for name, (module, exchange) in exchanges.items():

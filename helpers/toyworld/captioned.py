@@ -9,10 +9,11 @@ from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionMod
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from helpers.toyworld.caption_reader import CaptionReader, by_group, by_word, shown_in
 from helpers.toyworld.captions import LONGEST, MODEL, captions_of, write_tokenizer
 from helpers.toyworld.denoiser import Unconditional, stages
 from helpers.toyworld.model_card import SAMPLES, distances_to, table
-from helpers.toyworld.regressor import Reader, train_reader
+from helpers.toyworld.regressor import train_reader
 from helpers.toyworld.text_pipeline import (
     GUIDANCE,
     draw_captions,
@@ -29,16 +30,6 @@ CAPTIONS = 4  # different ones of every drawing
 READER_STEPS = 8_000
 WITHOUT_CAPTION = 0.1  # share of the pictures that are learned with an empty one, for classifier-free guidance
 REFERENCE_DRAWINGS = 2_000
-
-
-class CaptionReader(Reader):
-    """Says what a picture shows: (batch, 3, 64, 64) in [0, 1] -> (batch, words), logits, `GROUPS` one after another."""
-
-    file, named, side = "reader", "words", 64
-
-    def groups(self, logits):
-        """Logits of each group: {name: (batch, words of the group)}."""
-        return dict(zip(GROUPS, logits.split([len(words) for words in GROUPS.values()], dim=1)))
 
 
 class TextConditioned(nn.Module):
@@ -105,7 +96,7 @@ to 1; its autoencoder passes them on as they are."""
         seconds = train_reader(reader, loss, pictures, shown, READER_STEPS, folder)
         unseen = _factors(REFERENCE_DRAWINGS, SEED + 1)
         right = shown_in(reader, draw_things(unseen), labels(unseen))
-        facts = dict(accuracy=_by_group(right), accuracy_by_word=_by_word(right, labels(unseen)))
+        facts = dict(accuracy=by_group(right), accuracy_by_word=by_word(right, labels(unseen)))
         reader.save(folder, **facts, steps=READER_STEPS, seconds=seconds)
         print("accuracy on unseen drawings:", facts["accuracy"], flush=True)
 
@@ -179,10 +170,10 @@ to 1; its autoencoder passes them on as they are."""
             "fresh drawings that are all in the park": draw_things(frozen),
         }
         return {
-            "accuracy": _by_group(shown_in(reader, pictures, wanted)),
-            "accuracy_without_guidance": _by_group(shown_in(reader, plain, wanted)),
-            "accuracy_of_other_captions": _by_group(shown_in(reader, pictures, other)),
-            "accuracy_by_word": _by_word(shown_in(reader, pictures, wanted), wanted),
+            "accuracy": by_group(shown_in(reader, pictures, wanted)),
+            "accuracy_without_guidance": by_group(shown_in(reader, plain, wanted)),
+            "accuracy_of_other_captions": by_group(shown_in(reader, pictures, other)),
+            "accuracy_by_word": by_word(shown_in(reader, pictures, wanted), wanted),
             "frechet_distance": distances_to(draw_things(reference), candidates, reader),
         }
 
@@ -230,29 +221,3 @@ another, the share that chance gives.
 
 def _factors(count, seed):
     return torch.rand(count, len(FACTORS), generator=torch.Generator().manual_seed(seed))
-
-
-@torch.no_grad()
-def shown_in(reader, pictures, wanted):
-    """Whether pictures show what they should: (batch, groups) of 1 and 0, NaN where `wanted` is -100.
-
-    pictures: (batch, 3, side, side) in [0, 1]; wanted: see `helpers.toyworld.things.labels`.
-    """
-    found = torch.cat([reader(part) for part in pictures.split(128)])
-    right = torch.stack([logits.argmax(1) for logits in reader.groups(found).values()], dim=1) == wanted
-    return torch.where(wanted >= 0, right.float(), torch.nan)
-
-
-def _by_group(right):
-    return {group: round(share, 4) for group, share in zip(GROUPS, right.nanmean(0).tolist())}
-
-
-def _by_word(right, wanted):
-    """{word: share of the pictures that should show it and do}, without the words that none should show."""
-    shares = {}
-    for column, words in enumerate(GROUPS.values()):
-        for place, word in enumerate(words):
-            rows = right[wanted[:, column] == place, column]
-            if len(rows):
-                shares[word] = round(rows.mean().item(), 3)
-    return shares

@@ -4,7 +4,6 @@ import torch
 
 from helpers.toyworld.shapes import box, ellipse, polygon, stroke
 
-OBJECTS = ("car", "chair", "cup", "house", "hat", "boat", "flower", "umbrella")
 DARK, GLASS, WOOD = (0.10, 0.10, 0.12), (0.66, 0.84, 0.92), (0.50, 0.34, 0.20)
 
 
@@ -16,7 +15,7 @@ def draw_object(kind, canvas, f, place, colour):
         canvas.paint(shape * scale, with_colour, opacity)
 
     lit = colour * (1.08 - 0.18 * v).clamp(0.75, 1.2).unsqueeze(1)
-    globals()[f"_{kind}"](paint, u, v, f["detail"], lit, 0.68 * colour)
+    OBJECTS[kind](paint, u, v, f["detail"], lit, 0.68 * colour)
 
 
 def _car(paint, u, v, detail, lit, dark):
@@ -101,3 +100,16 @@ def _umbrella(paint, u, v, detail, lit, dark):
     paint(dome, lit)
     inner = torch.maximum(ellipse(u, v, 0.0, 0.0, 0.36 + 0.2 * detail, 0.90), dome)
     paint(inner, dark)
+
+
+#: name of each object -> what draws it
+OBJECTS = {
+    "car": _car,
+    "chair": _chair,
+    "cup": _cup,
+    "house": _house,
+    "hat": _hat,
+    "boat": _boat,
+    "flower": _flower,
+    "umbrella": _umbrella,
+}

@@ -109,7 +109,7 @@ def labels(factors):
         "mood": third["face_smile"],
         "glasses": (value["face_glasses"] > 0.5).long(),
     }
-    apply = {"kind": person | ~person, "colour": ~(animal & (value["natural"] > 0.5)), "pose": animal}
+    apply = {"kind": torch.ones_like(person), "colour": ~(animal & (value["natural"] > 0.5)), "pose": animal}
     apply |= dict.fromkeys(("scene", "size"), ~person) | dict.fromkeys(("age", "mood", "glasses"), person)
     apply["facing"] = ~person & torch.tensor([kind != "hat" for kind in kinds])  # a hat is the same on both sides
     return torch.stack([torch.where(apply[name], found[name], -100) for name in GROUPS], dim=1)
