@@ -109,13 +109,14 @@ def triptych(original, edited, what, name, mask=None):
         weights = torch.nn.functional.interpolate(mask[None, None], original.shape[-2:])[0]
         words = "region: tokens that are shifted are bright"
         images.append((original * (0.25 + 0.75 * weights), words, words))
+    least = 100 if mask is None else 150  # on a phone three stand in a row, four in two
     figures = "".join(
-        f'<figure style="margin:0 6px 0 0;flex:1 1 0;max-width:260px"><img alt="{html.escape(alt)}" '
+        f'<figure style="margin:0 6px 0 0;flex:1 1 {least}px;max-width:260px"><img alt="{html.escape(alt)}" '
         f'src="{_jpeg_url(image)}" style="width:100%;image-rendering:pixelated">'
         f'<figcaption style="line-height:1.3;min-height:4em">{html.escape(caption)}</figcaption></figure>'
         for image, alt, caption in images  # a caption that grows must not move the sliders below it
     )
-    return f'<div style="display:flex">{figures}</div>'
+    return f'<div style="display:flex;flex-wrap:wrap">{figures}</div>'
 
 
 def _sheet(frames):
