@@ -1,4 +1,4 @@
-"""What the numbers of a comparison say: selectivity, p against random directions, false discovery rate, intervals.
+"""What the numbers of a comparison say: selectivity, how many directions beat random ones, intervals.
 
 The rules are those of the page "The protocol of the comparison".
 """
@@ -8,7 +8,7 @@ import statistics
 
 import torch
 
-LEVEL = 0.01  # below which a p lies that counts, adjusted for the false discovery rate
+LEVEL = 0.01  # below which a p lies that counts
 FLOOR = 0.001  # standard deviations: changes are kept no finer
 
 
@@ -46,59 +46,37 @@ def selectivity_of(changes):
     return target.item(), value.item(), same.item()
 
 
-def student_tail(value, freedom):
-    """Probability that Student's t with so many degrees of freedom exceeds value; by the trapezoidal rule.
+def chance(count, method, null):
+    """Probability that at least `count` of `method` numbers lie above all of `null` others, if all are of one kind.
 
-    >>> round(student_tail(2.0, 10), 4)
-    0.0367
+    Then every order is as likely as any other, and the `count` largest must be among the `method`.
+
+    >>> chance(1, 1, 64) == 1 / 65, round(chance(3, 16, 64), 4)
+    (True, 0.0068)
     """
-    x = torch.linspace(0, abs(value), 4001, dtype=torch.float64)
-    height = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(freedom * math.pi)
-    inside = torch.trapezoid(height * (1 + x**2 / freedom) ** (-(freedom + 1) / 2), x).item()
-    return max(0.5 - inside, 0.0) if value > 0 else 0.5 + inside
+    return math.prod((method - i) / (method + null - i) for i in range(count))
 
 
-def p_value(value, null):
-    """Probability that a further random direction is as selective as value, given the selectivities of some.
+def against_random(records, layer, method, injection, wanted, steps=25):
+    """(names, expected, p): which directions of a method in a layer are more selective than all random ones there.
 
-    Both on the scale asinh, where those of random directions are nearly normal: the tail of the predictive t
-    distribution. A rank among 64 could not fall below 1/65.
+    names: {direction: target}; one sign is enough, and the oracle's must hit the factor that they are for. expected:
+    how many there would be on average, at most, if the method drew at random. p: how likely as many would be, for the
+    sign with more of them, times the number of signs. What misses the change beats nothing, and nothing is beaten by
+    random ones that miss it. None where no random direction was measured.
     """
-    null = [math.asinh(number) for number in null]
-    spread = statistics.stdev(null) * math.sqrt(1 + 1 / len(null))
-    return student_tail((math.asinh(value) - statistics.mean(null)) / max(spread, 1e-9), len(null) - 1)
-
-
-def adjusted(ps):
-    """p values adjusted for the false discovery rate (Benjamini and Hochberg 1995), in the given order.
-
-    >>> adjusted([0.01, 0.04, 0.03, 0.005])
-    [0.02, 0.04, 0.04, 0.02]
-    """
-    order = sorted(range(len(ps)), key=lambda i: ps[i], reverse=True)
-    found, least = [0.0] * len(ps), 1.0
-    for rank, i in zip(range(len(ps), 0, -1), order):
-        least = min(least, ps[i] * len(ps) / rank)
-        found[i] = least
-    return found
-
-
-def p_values(records, method, wanted, steps=25):
-    """{(layer, direction): (p, adjusted p)} of a method's directions in both layers, at one wanted change.
-
-    records: `helpers.toyworld.records.Records`. p is the smaller one of a direction's signs, times their number, and 1
-    for a direction that misses the change. Random directions of the same layer are the null; one of them is judged by
-    the others. The false discovery rate is controlled over the directions of the method.
-    """
-    case, found = dict(injection="asymmetric", wanted=wanted, steps=steps), {}
-    null = {place: records.rows[place] for place in records.select(method="random", **case)}
-    for place in records.select(method=method, reached=None, **case):
-        row = records.rows[place]
-        others = [r["selectivity"] for i, r in null.items() if r["layer"] == row["layer"] and i != place]
-        p = p_value(row["selectivity"], others) if row["reached"] and len(others) > 1 else 1.0
-        found.setdefault((row["layer"], row["direction"]), []).append(p)
-    ps = [min(1.0, len(signs) * min(signs)) for signs in found.values()]
-    return dict(zip(found, zip(ps, adjusted(ps))))
+    case, names, ps = dict(layer=layer, injection=injection, wanted=wanted, steps=steps), {}, []
+    null = [records.rows[i]["selectivity"] for i in records.select(method="random", **case)]
+    rows = [records.rows[i] for i in records.select(method=method, reached=None, **case)]
+    if not null or method == "random":
+        return None
+    for sign in sorted({row["sign"] for row in rows}):
+        some = [row for row in rows if row["sign"] == sign]
+        above = [row for row in some if row["reached"] and row["selectivity"] > max(null)]
+        above = [row for row in above if method != "oracle" or row["target"] == row["direction"]]
+        names |= {row["direction"]: row["target"] for row in above}
+        ps.append(chance(len(above), len(some), len(null)))
+    return names, len(rows) / (len(null) + 1), min(1.0, len(ps) * min(ps))
 
 
 def medians(records, places, draws=1000, seed=0):
@@ -108,7 +86,7 @@ def medians(records, places, draws=1000, seed=0):
     calls is paired over them; directions are drawn by the seed.
     """
     means, latents = [], torch.Generator().manual_seed(0)
-    for half in halves(records.changes[places]):
+    for half in halves(records.of_factors(places)):
         share = drawn_again(half.shape[1], draws, latents) / half.shape[1]
         means.append(torch.einsum("bl,rlf->brf", share, half))
     values = selectivity(*means)[1]
@@ -136,12 +114,12 @@ def interval(values):
     return values[0].item(), low, high
 
 
-def difference(records, method, other, wanted, layer=None, steps=25):
+def difference(records, method, other, wanted, layer=None, steps=25, injection="asymmetric"):
     """(value, low, high): median selectivity of a method minus that of another at one wanted change.
 
     layer: "encoder" or "decoder"; None for both together.
     """
-    case = dict(layer=layer, injection="asymmetric", wanted=wanted, steps=steps)
+    case = dict(layer=layer, injection=injection, wanted=wanted, steps=steps)
     first, second = (records.select(method=name, **case) for name in (method, other))
     return interval(medians(records, first) - medians(records, second, seed=1))
 
@@ -149,10 +127,10 @@ def difference(records, method, other, wanted, layer=None, steps=25):
 def verdicts(records, wanted, steps=25):
     """The table of one model at one wanted change: a dict per layer, method and injection.
 
-    directions: how many; reached: at how many the wanted change was met, with some sign; beat: how many are more
-    selective than random directions (`LEVEL`), those of the oracle only in the factor that they are for, None for
-    the other injection; selectivity, low, high: median over rows, with its 95 % interval; same_sign, rms, alpha:
-    medians over rows. Of rows that met the change; constants are as long as those of their edits instead.
+    directions: how many; reached: at how many the wanted change was met, with some sign; beat, expected, p: see
+    `against_random`, None without random directions; counts: whether p lies below `LEVEL`; selectivity, low, high:
+    median over rows, with its 95 % interval; same_sign, tint, rms, alpha: medians over rows. Of rows that met the
+    change; constants are as long as those of their edits instead.
     """
     entries, every = [], records.select(wanted=wanted, steps=steps, reached=None)
     for layer, method, injection in dict.fromkeys(
@@ -163,14 +141,14 @@ def verdicts(records, wanted, steps=25):
         places = records.select(reached=None if "constant" in method else 1.0, **case)
         met = [records.rows[i] for i in places]
         count, reached = len({row["direction"] for row in rows}), len({r["direction"] for r in rows if r["reached"]})
-        entry = {**case, "directions": count, "reached": reached, "beat": None}
-        if injection == "asymmetric":
-            ps = p_values(records, method, wanted, steps)
-            hit = {r["direction"] for r in met if method != "oracle" or r["target"] == r["direction"]}
-            entry["beat"] = sum(p < LEVEL and d in hit for (where, d), (_, p) in ps.items() if where == layer)
+        entry = {**case, "directions": count, "reached": reached}
+        entry |= dict.fromkeys(("beat", "expected", "p", "counts"))
+        found = None if "constant" in method else against_random(records, **case)
+        if found is not None:
+            entry |= {"beat": len(found[0]), "expected": found[1], "p": found[2], "counts": found[2] < LEVEL}
         if met:
             found = interval(medians(records, places))
             entry |= dict(zip(("selectivity", "low", "high"), found))
-            entry |= {k: statistics.median(row[k] for row in met) for k in ("same_sign", "rms", "alpha")}
+            entry |= {k: statistics.median(row[k] for row in met) for k in ("same_sign", "tint", "rms", "alpha")}
         entries.append(entry)
     return entries

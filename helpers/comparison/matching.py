@@ -4,8 +4,8 @@ import math
 
 import torch
 
+from helpers.comparison.records import rounded
 from helpers.metrics import rms_change
-from helpers.toyworld.records import rounded
 
 FIRST = {"asymmetric": 4.0, "symmetric": 16.0}  # strengths at which the search begins
 LEAST, MOST = 0.01, {"asymmetric": 64.0, "symmetric": 256.0}  # and beyond which it does not go
@@ -17,7 +17,7 @@ class Matching:
     """Edits of the same latents at wanted changes.
 
     edits: `ManyEdits`; seeds: of the latents; probe_steps: of the first guesses. Everywhere layer is an
-    `AttentionLayer`, part a `Part` of `helpers.toyworld.comparison`, vectors (rows, d), alphas (rows,). One with
+    `AttentionLayer`, part a `Part` of `helpers.comparison.plan`, vectors (rows, d), alphas (rows,). One with
     a minus sign is a vector of its own.
     """
 

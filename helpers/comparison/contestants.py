@@ -9,7 +9,7 @@ from helpers.directions import combined_matrix, eigenvectors, find_directions, r
 SPAN = 40  # refined directions that those which agree combine
 SHARE = 0.65  # t / T, the middle of the window, at which tokens are recorded and responses taken
 #: seeds that no page of the book has used, and no two uses share: of latents, and of random directions
-SEEDS = {"test": 9000, "agree": 9100, "pca": 9200, "oracle": 9300}
+SEEDS = {"test": 9000, "agree": 9100, "pca": 9200, "oracle": 9300, "renderer": 9400}
 RANDOM_SEEDS = {"random": 9000, "oracle": 9001, "constants": 9002}
 RIDGES = [10.0**power for power in range(-3, 4)]  # among which cross-validation chooses
 MIXED = 0.05  # of the factors' mean square, added before what others do is taken out
@@ -23,7 +23,7 @@ def seeds_of(use, count):
 def contestants(edits, layer, method, plan):
     """The directions (count, d) of a method that needs no factors, strongest first; "bottom": weakest first.
 
-    edits: `ManyEdits`; layer: `AttentionLayer`; plan: `Plan` of `helpers.toyworld.comparison`.
+    edits: `ManyEdits`; layer: `AttentionLayer`; plan: `Plan` of `helpers.comparison.plan`.
     """
     count = min(plan.directions, layer.channels)
     if method == "random":
@@ -53,7 +53,7 @@ def oracle(edits, layer, read, alpha, plan):
         more = random_directions(layer, min(plan.oracle_directions - len(vectors), layer.channels), seed).vectors
         vectors = torch.cat([vectors, more])
     which = torch.arange(len(vectors)).repeat(2) % len(seeds)
-    pictures = edits.edited(layer, alpha * torch.cat([vectors, -vectors]), which, seeds, plan.probe_steps)
+    pictures = edits.edited(layer, alpha * torch.cat([vectors, -vectors]), which, seeds, plan.steps)
     up, down = read(pictures).chunk(2)
     return oracle_directions(vectors, (up - down) / 2)
 

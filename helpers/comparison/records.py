@@ -10,13 +10,14 @@ import diffusers
 import torch
 from safetensors.torch import load_file, save_file
 
+from helpers.comparison.verdicts import selectivity_of
 from helpers.models import EMBEDDED_FOLDER
-from helpers.toyworld.verdicts import selectivity_of
 
-FOLDER = Path(__file__).parent / "results" / "comparison"
+FOLDER = Path(__file__).parent / "results"
 TEXT = ("layer", "method", "injection", "direction", "target")
 CASE = ("layer", "method", "injection", "wanted", "steps")
-COLUMNS = (*CASE, "direction", "sign", "alpha", "rms", "reached", *("target", "selectivity", "same_sign", "likeness"))
+READ_OFF = ("target", "selectivity", "same_sign", "tint")
+COLUMNS = (*CASE, "direction", "sign", "alpha", "rms", "reached", *READ_OFF, "likeness")
 THOUSANDTHS = 1000
 
 
@@ -24,20 +25,21 @@ class Records:
     """The records of one model: NAME.csv, NAME.safetensors and NAME.json in a folder.
 
     rows: dicts, one per direction, sign, wanted change and number of steps (`COLUMNS`); changes: (rows, latents,
-    factors), what each edit did to each picture, in standard deviations, kept to the thousandth; vectors: {"encoder
-    agree": (count, d)}, directions that were measured; facts: of the run.
-    plan: of a run that starts or goes on, a dict; None to read only. factors: names of the readings.
+    readings), what each edit did to each picture, in standard deviations, kept to the thousandth: of the factors, and
+    then of the tint; vectors: {"encoder agree": (count, d)}, directions that were measured; facts: of the run.
+    plan: of a run that starts or goes on, a dict; None to read only. factors, tint: names of the readings.
     Raises ValueError where there is nothing to read, or where what is there is of other weights or another plan.
     """
 
-    def __init__(self, name, folder=FOLDER, plan=None, factors=()):
+    def __init__(self, name, folder=FOLDER, plan=None, factors=(), tint=()):
         self.name, self.folder, self.rows, self.vectors = name, Path(folder), [], {}
         sha256 = json.loads((EMBEDDED_FOLDER / name / "training.json").read_text())["sha256"]
-        self.facts = {"sha256": sha256, "plan": plan, "factors": list(factors), "rows": 0, "passes": 0, "seconds": 0}
-        self.changes = torch.zeros(0, plan["latents"] if plan else 0, len(factors))
+        self.facts = {"sha256": sha256, "plan": plan, "factors": list(factors), "tint": list(tint)}
+        self.facts |= {"rows": 0, "passes": 0, "seconds": 0}
+        self.changes = torch.zeros(0, plan["latents"] if plan else 0, len(factors) + len(tint))
         if not self.path("json").exists():
             if plan is None:
-                raise ValueError(f"{self.path('json')} is missing: run python -m helpers.toyworld.comparison {name}.")
+                raise ValueError(f"{self.path('json')} is missing: run python -m helpers.comparison {name}.")
             return
         facts = json.loads(self.path("json").read_text())
         if facts["sha256"] != sha256 or plan not in (None, facts["plan"]):
@@ -58,15 +60,28 @@ class Records:
         wanted = {k: v for k, v in {"reached": 1.0, **wanted}.items() if v is not None}
         return [i for i, row in enumerate(self.rows) if all(row[key] == value for key, value in wanted.items())]
 
-    def add(self, rows, changes, **facts):
-        """Keep the rows of a part, with their changes (rows, latents, factors), and facts of the run: all or nothing.
+    def of_factors(self, places):
+        """Changes of the factors alone in some rows: (rows, latents, factors)."""
+        return self.changes[places][..., : len(self.facts["factors"])]
 
-        Target, selectivity and sign agreement are computed here, from the changes as they are kept.
+    def read_off(self, changes):
+        """The columns `READ_OFF` of a row, which follow from its changes (latents, readings).
+
+        tint: root mean square of the mean changes of the colours, nan where none are read.
+        """
+        factors = self.facts["factors"]
+        target, value, same = selectivity_of(changes[:, : len(factors)])
+        tint = changes[:, len(factors) :].mean(0).square().mean().sqrt().item()
+        return dict(zip(READ_OFF, (factors[target], value, same, tint), strict=True))
+
+    def add(self, rows, changes, **facts):
+        """Keep the rows of a part, with their changes (rows, latents, readings), and facts of the run: all or nothing.
+
+        Target, selectivity, sign agreement and tint are computed here, from the changes as they are kept.
         """
         changes = (changes * THOUSANDTHS).round().clamp(-32767, 32767) / THOUSANDTHS
         for row, change in zip(rows, changes, strict=True):
-            target, value, same = selectivity_of(change)
-            row = {**row, "target": self.facts["factors"][target], "selectivity": value, "same_sign": same}
+            row = {**row, **self.read_off(change)}
             self.rows.append({k: row[k] if k in TEXT else rounded(row[k]) for k in COLUMNS})
         self.changes = torch.cat([self.changes, changes])
         self.facts = {**self.facts, **facts, "rows": len(self.rows), "versions": versions()}
