@@ -1,5 +1,7 @@
-# make book: build the book; make test: run all tests; make benchmark: what edits and sweeps cost, against budgets;
-# make other-models: run five chapters with each of the other models (an hour or more); a test takes one pair a day;
+# make book: build the book; make test: run the checks and the shorter chapters; make chapters: run the longer ones;
+# make other-models: run five chapters with each of the other models (an hour or more);
+# make today: the longer chapter, and the chapter with another model, whose turn it is today;
+# make benchmark: what edits and sweeps cost, against budgets;
 # make notebooks: run every notebook again and keep its outputs; make studio: serve the editing studio as a web page;
 # make print: the built book as one file to read offline, and as a PDF where Chromium is installed, into _build/print;
 # make plain: write the chapters without MyST syntax, as Colab gets them, into _build/plain;
@@ -10,8 +12,13 @@ VENV := .venv/bin
 # memory that one step of sampling frees is kept for the next instead of going back to the system: on Linux about a
 # tenth of the time
 KEEP_MEMORY := MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=8589934592
+PYTEST := CUDA_VISIBLE_DEVICES= $(KEEP_MEMORY) $(VENV)/python -m pytest
+# chapters that sample for minutes, the one whose turn it is today, and checks with a target of their own
+LONGER := $(foreach chapter,04 06 07 08 09 10 11 a1,$(wildcard notebooks/$(chapter)-*.ipynb))
+TODAY := $(word $(shell expr $$(date +%s) / 86400 % $(words $(LONGER)) + 1),$(LONGER))
+APART := notebooks/checks/benchmark.ipynb notebooks/checks/other-models.ipynb
 
-.PHONY: book print test benchmark other-models studio notebooks plain home release clean
+.PHONY: book print test chapters today benchmark other-models studio notebooks plain home release clean
 .DEFAULT_GOAL := book
 
 .venv/installed: requirements.txt constraints.txt pyproject.toml
@@ -31,16 +38,25 @@ print: book
 	@$(VENV)/python book/tools/print_book.py
 
 test: .venv/installed
-	@echo "Running every notebook, two at a time, and comparing its outputs; on two cores this takes twenty minutes or more ..."
-	@CUDA_VISIBLE_DEVICES= $(KEEP_MEMORY) $(VENV)/python -m pytest -n 2 --dist loadfile --ignore=notebooks/checks/benchmark.ipynb
+	@echo "Running the checks and the shorter chapters, two at a time, and comparing their outputs; on two cores this takes ten minutes or more ..."
+	@$(PYTEST) -n 2 --dist loadfile $(addprefix --ignore=,$(LONGER) $(APART))
+	@echo "Not run: the longer chapters. make chapters runs them all (twenty minutes), make today the one whose turn it is."
+
+chapters: .venv/installed
+	@echo "Running the longer chapters, two at a time; on two cores this takes twenty minutes or more ..."
+	@$(PYTEST) -n 2 --dist loadfile $(LONGER)
+
+today: .venv/installed
+	@echo "Running $(TODAY), and one chapter with another model; this takes up to seven minutes ..."
+	@$(PYTEST) -n 2 --dist loadfile $(TODAY) notebooks/checks/other-models.ipynb
+
+other-models: .venv/installed
+	@echo "Running five chapters with each of the other models; this takes an hour or more ..."
+	@ALL_PAIRS=1 $(PYTEST) --nbval-cell-timeout=20000 notebooks/checks/other-models.ipynb
 
 benchmark: .venv/installed
 	@echo "Running the benchmark, alone; its times are those of an idle machine only ..."
 	@CUDA_VISIBLE_DEVICES= $(VENV)/python -m pytest notebooks/checks/benchmark.ipynb
-
-other-models: .venv/installed
-	@echo "Running five chapters with each of the other models; this takes an hour or more ..."
-	@ALL_PAIRS=1 CUDA_VISIBLE_DEVICES= $(KEEP_MEMORY) $(VENV)/python -m pytest --nbval-cell-timeout=20000 notebooks/checks/other-models.ipynb
 
 studio: .venv/installed
 	@echo "Serving the studio; the address is in the lines below. Stop it with Ctrl-C."
