@@ -53,6 +53,20 @@ def lpips(pictures, others):
     return torch.stack(found)
 
 
+def changed_area(pictures, others):
+    """Share of the pixels that a change is spread over: (batch,), 1 where all change alike.
+
+    Shapes as for `psnr`. The participation ratio of the squared change e of the pixels, (sum e)^2 / (pixels sum e^2).
+    Not a number where nothing changed.
+
+    >>> one = torch.zeros(1, 3, 4, 4); one[..., :2] = 0.5
+    >>> changed_area(torch.zeros(1, 3, 4, 4), one).item()
+    0.5
+    """
+    squared = (pictures - others).square().sum(1).flatten(1)
+    return squared.sum(1).square() / (squared.shape[1] * squared.square().sum(1))
+
+
 def mean_colour(pictures):
     """Mean red, green and blue of each picture: (batch, 3, height, width) in [0, 1] -> (batch, 3).
 

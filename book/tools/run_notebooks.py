@@ -1,6 +1,7 @@
 """Run notebooks in place and keep their outputs: `make notebooks`, or `make notebooks ONLY=notebooks/01-*.ipynb`."""
 
 import base64
+import csv
 import io
 import sys
 import time
@@ -15,23 +16,59 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 IMAGES = ROOT / "book" / "images"
 #: figures of notebooks that prose pages and the README show, by name; each is kept as IMAGES / NAME.png
 PICTURES = {"first-edit", "five-models"}
+SHARP = 100_000  # bytes that a figure may have at double resolution, in 256 colours
+TIMES = ROOT / "book" / "execution-times.csv"
 
 
-def shrink(png):
-    """The PNG (base64) without its alpha channel, which is opaque; a large one with a palette of 256 colours."""
-    picture, small = Image.open(io.BytesIO(base64.b64decode(png))), io.BytesIO()
-    picture = picture.convert("RGB") if picture.mode == "RGBA" else picture
-    if len(png) >= 300_000:
-        picture = picture.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=2)
+def encoded(picture, colours=None):
+    """The picture as a PNG (bytes) without an alpha channel, with a palette of so many colours if a number is given."""
+    picture, small = picture.convert("RGB"), io.BytesIO()
+    if colours is not None:
+        picture = picture.quantize(colours, method=Image.Quantize.MAXCOVERAGE, kmeans=2)
     picture.save(small, "PNG", optimize=True)
-    return base64.b64encode(small.getvalue()).decode()
+    return small.getvalue()
+
+
+def shrink(png, width=None):
+    """(PNG, width to show it at) of a figure: at double resolution where that is small, else at the resolution shown.
+
+    png: base64; width: in pixels of the page, where the figure was drawn at double resolution. Width is None for a
+    figure to be shown as large as it is. Large ones get a palette of 256 colours.
+    """
+    picture = Image.open(io.BytesIO(base64.b64decode(png)))
+    if width is not None and picture.width > width:
+        sharp = encoded(picture, 256)
+        if len(sharp) <= SHARP:
+            return base64.b64encode(sharp).decode(), width
+        picture = picture.convert("RGB").resize((width, round(picture.height * width / picture.width)), Image.LANCZOS)
+    small = encoded(picture)
+    small = encoded(picture, 256) if len(small) >= 225_000 else small
+    return base64.b64encode(small).decode(), None
 
 
 def shrink_pictures(notebook):
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
-                output.data["image/png"] = shrink(output.data["image/png"])
+                width = output.metadata.pop("image/png", {}).get("width")
+                output.data["image/png"], width = shrink(output.data["image/png"], width)
+                if width is not None:
+                    output.metadata["image/png"] = {"width": width}
+
+
+def record_time(path, notebook, seconds):
+    """Keep how long a chapter ran, and with which versions, for the page on execution times."""
+    if path.parent != ROOT / "notebooks":
+        return
+    with TIMES.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    said = "".join(output.get("text", "") for cell in notebook.cells[:3] for output in cell.get("outputs", []))
+    versions = next(line for line in said.splitlines() if line.startswith("Running with")).removeprefix("Running with ")
+    kept = {row[0]: row for row in rows}
+    name = f"{{doc}}`../notebooks/{path.stem}`"
+    kept[name] = [name, f"{seconds:.0f}", versions]
+    with TIMES.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *(kept[name] for name in sorted(kept))])
 
 
 def run(path):
@@ -52,6 +89,7 @@ def run(path):
             png = next(output.data["image/png"] for output in cell.outputs if "image/png" in output.get("data", {}))
             IMAGES.mkdir(exist_ok=True)
             (IMAGES / f"{name}.png").write_bytes(base64.b64decode(png))
+    return notebook
 
 
 def main():
@@ -60,7 +98,8 @@ def main():
     for number, path in enumerate(paths, 1):
         start = time.time()
         print(f"[{number}/{len(paths)}] {path.relative_to(ROOT)} ...", end=" ", flush=True)
-        run(path)
+        notebook = run(path)
+        record_time(path, notebook, time.time() - start)
         print(f"{time.time() - start:.0f} s", flush=True)
 
 

@@ -8,12 +8,12 @@ from helpers.toyworld import WORLDS, sample_factors
 HALVINGS = 10  # of the interval in which a factor's step is searched
 
 
-def perfect_edits(name, read, wanted, count, seed):
+def perfect_edits(name, wanted, count, seed):
     """Each factor of a drawn world changed alone, until the pixels change by the wanted root mean square.
 
     count: drawings, whose other factors are drawn by the seed; the factor itself goes from 0.5 - step / 2 to
-    0.5 + step / 2. read: pictures -> (pictures, readings). Returns steps (factors,), at most 1 and then too small a
-    change, sizes (factors,) and changes of the readings (factors, count, readings).
+    0.5 + step / 2. Returns steps (factors,), at most 1 and then too small a change, and the drawings before and after,
+    (factors, count, 3, side, side) each.
     """
     world, found = WORLDS[name], []
     faces = sample_factors(name, count, seed)
@@ -29,6 +29,5 @@ def perfect_edits(name, read, wanted, count, seed):
             step = (low + high) / 2
             size = rms_change(drawn(place, 0.5 - step / 2), drawn(place, 0.5 + step / 2)).mean()
             low, high = (step, high) if size < wanted else (low, step)
-        before, after = drawn(place, 0.5 - high / 2), drawn(place, 0.5 + high / 2)
-        found.append((torch.tensor(high), rms_change(before, after).mean(), read(after) - read(before)))
+        found.append((torch.tensor(high), drawn(place, 0.5 - high / 2), drawn(place, 0.5 + high / 2)))
     return [torch.stack(some) for some in zip(*found, strict=True)]

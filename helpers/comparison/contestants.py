@@ -23,13 +23,17 @@ def seeds_of(use, count):
 def contestants(edits, layer, method, plan):
     """The directions (count, d) of a method that needs no factors, strongest first; "bottom": weakest first.
 
+    "between": eigenvectors of C at even distances after the first `plan.directions` and before the last `plan.few`.
+
     edits: `ManyEdits`; layer: `AttentionLayer`; plan: `Plan` of `helpers.comparison.plan`.
     """
     count = min(plan.directions, layer.channels)
     if method == "random":
         return random_directions(layer, plan.random, RANDOM_SEEDS["random"]).vectors
-    if method == "bottom":
-        return eigenvectors(combined_matrix(layer))[1].flip(0)[:count].float()
+    if method in ("between", "bottom"):
+        found = eigenvectors(combined_matrix(layer))[1].float()
+        places = torch.linspace(count, len(found) - plan.few - 1, plan.few).round().long()
+        return found[places] if method == "between" else found.flip(0)[: plan.few]
     if method == "agree":
         seeds, span = seeds_of("agree", plan.responses), min(SPAN, layer.channels)
         edits.passes += 2 * span * len(seeds)

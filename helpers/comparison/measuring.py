@@ -16,7 +16,7 @@ from helpers.comparison.many_edits import ManyEdits, constant_of
 from helpers.comparison.matching import COARSE, FINE, TOLERANCE, Matching
 from helpers.comparison.plan import CHANGES, CONSTANTS, LAYERS, Plan, parts
 from helpers.comparison.records import FOLDER, Records
-from helpers.metrics import COLOURS
+from helpers.metrics import COLOURS, changed_area, rms_change, tint_share
 from helpers.models import embedded_models, load_model
 from helpers.toyworld import WORLDS
 from helpers.toyworld.regressor import world_reader
@@ -117,16 +117,27 @@ class Comparison:
         alphas: (rows,); pictures: (rows, latents, channels, height, width).
         """
         which = [(self.label(part, place), sign) for place in part.places for sign in part.signs]
-        sizes, plain = self.matching.sizes(pictures, part.steps), self.matching.plain(part.steps)
-        return self._rows(part, which, alphas, sizes), self.read(pictures) - self.read(plain)
+        plain = self.matching.plain(part.steps)
+        measures = self._measures(pictures, plain.expand_as(pictures))
+        return self._rows(part, which, alphas, measures), self.read(pictures) - self.read(plain)
 
     @staticmethod
-    def _rows(part, which, alphas, sizes):
-        """A dict per (direction, sign); alphas, sizes: (rows,)."""
+    def _measures(pictures, plain):
+        """{column: (rows,)}, means over latents, of pictures and plain (rows, latents, channels, height, width)."""
+        found = {}
+        for name, measure in {"rms": rms_change, "area": changed_area, "tint_share": tint_share}.items():
+            values = [measure(one, other).nan_to_num().mean() for one, other in zip(pictures, plain)]
+            found[name] = torch.stack(values)
+        return found
+
+    @staticmethod
+    def _rows(part, which, alphas, measures):
+        """A dict per (direction, sign); alphas: (rows,); measures: {column: (rows,)}."""
         rows = []
-        for (direction, sign), alpha, size in zip(which, alphas.tolist(), sizes.tolist(), strict=True):
-            reached = part.wanted == 0 or abs(size / part.wanted - 1) <= TOLERANCE
-            row = {**part.case, "direction": direction, "sign": sign, "alpha": alpha, "rms": size}
+        for i, ((direction, sign), alpha) in enumerate(zip(which, alphas.tolist(), strict=True)):
+            row = {**part.case, "direction": direction, "sign": sign, "alpha": alpha}
+            row |= {name: values[i].item() for name, values in measures.items()}
+            reached = part.wanted == 0 or abs(row["rms"] / part.wanted - 1) <= TOLERANCE
             rows.append({**row, "reached": float(reached), "likeness": math.nan})
         return rows
 
@@ -156,8 +167,9 @@ class Comparison:
         """
         if part.method == "renderer":
             name, count = self.records.name, self.plan.latents
-            steps, sizes, changes = perfect_edits(name, self.read, part.wanted, count, SEEDS["renderer"])
-            return self._rows(part, [(factor, 1) for factor in self.factors], steps, sizes), changes
+            steps, before, after = perfect_edits(name, part.wanted, count, SEEDS["renderer"])
+            which, measures = [(factor, 1) for factor in self.factors], self._measures(after, before)
+            return self._rows(part, which, steps, measures), self.read(after) - self.read(before)
         layer, plain = self.layers["encoder"], self.matching.plain(part.steps)
         again = self.matching.measure(layer, part, torch.zeros(1, layer.channels), torch.zeros(1))
         pictures = torch.cat([again, (plain * 255).round()[None] / 255, plain.roll(-1, 0)[None]])

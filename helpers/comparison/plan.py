@@ -20,7 +20,7 @@ class Plan:
     latents: int = 16
     directions: int = 16  # of each method
     random: int = 64
-    few: int = 8  # of the bottom ones, and of C with the other injection
+    few: int = 8  # of the bottom ones, of those between, and of C with the other injection
     few_random: int = 16  # with the other injection, and at the smaller change
     constants: int = 6
     smaller: int = 4  # of each method, at the smaller change
@@ -56,7 +56,7 @@ def parts(plan, factors, drawn, seed):
     usual, (first, second) = "asymmetric", CHANGES
     counts = {"random": plan.random} | dict.fromkeys(METHODS, plan.directions) | {"oracle": factors}
     cases = [(method, usual, first, count) for method, count in counts.items()]
-    cases += [("bottom", usual, first, plan.few)]
+    cases += [("between", usual, first, plan.few), ("bottom", usual, first, plan.few)]
     cases += [("random", "symmetric", first, plan.few_random), ("C", "symmetric", first, plan.few)]
     constants = [(method, usual, first, plan.constants) for method in CONSTANTS]
     smaller = {"random": plan.few_random} | dict.fromkeys((*METHODS, "oracle"), plan.smaller)

@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parent / "results"
 TEXT = ("layer", "method", "injection", "direction", "target")
 CASE = ("layer", "method", "injection", "wanted", "steps")
 READ_OFF = ("target", "selectivity", "same_sign", "tint")
-COLUMNS = (*CASE, "direction", "sign", "alpha", "rms", "reached", *READ_OFF, "likeness")
+COLUMNS = (*CASE, "direction", "sign", "alpha", "rms", "reached", "area", "tint_share", *READ_OFF, "likeness")
 THOUSANDTHS = 1000
 
 

@@ -184,7 +184,7 @@ to 1; its autoencoder passes them on as they are."""
         return [
             ("the picture shows what its caption says, in nine of ten, for every group of words", not low,
              ", ".join(low) or "all of them"),
-            ("Frechet distance without guidance below that of drawings in one scene", distances[0] < distances[3],
+            ("Fréchet distance without guidance below that of drawings in one scene", distances[0] < distances[3],
              f"{distances[0]:.3f} against {distances[3]:.3f}"),
         ]  # fmt: skip
 
@@ -213,7 +213,7 @@ another, the share that chance gives.
 
 {table(("word", "drawings", f"samples, guidance {GUIDANCE:g}"), words)}
 
-## Frechet distance to {REFERENCE_DRAWINGS} drawings, in the reader's features (lower is better)
+## Fréchet distance to {REFERENCE_DRAWINGS} drawings, in the reader's features (lower is better)
 
 {table(("pictures", "distance"), distances)}
 """

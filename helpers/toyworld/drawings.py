@@ -87,7 +87,7 @@ It is a teaching model: the pictures are drawings with known factors, made by `h
         return [
             ("spread of every factor within 0.75 to 1.25", not outside, ", ".join(outside) or "all of them"),
             (
-                "Frechet distance below that of drawings with one factor frozen",
+                "Fréchet distance below that of drawings with one factor frozen",
                 distances[0] < distances[3],
                 f"{distances[0]:.3f} against {distances[3]:.3f}",
             ),
@@ -106,7 +106,7 @@ over {SAMPLES} samples of the model, as a share of that over drawings; 1 means t
 
 {table(("factor", "R2", "spread"), factors)}
 
-## Frechet distance to {REFERENCE_DRAWINGS} drawings, in the regressor's features (lower is better)
+## Fréchet distance to {REFERENCE_DRAWINGS} drawings, in the regressor's features (lower is better)
 
 {table(("pictures", "distance"), distances)}
 

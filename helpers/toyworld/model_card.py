@@ -13,7 +13,7 @@ SAMPLES = 512
 
 
 def frechet_distance(first, second):
-    """Frechet distance between Gaussians fitted to two sets of features, (samples, features) each (Heusel et al. 2017).
+    """Fréchet distance between Gaussians fitted to two sets of features, (samples, features) each (Heusel et al. 2017).
 
     >>> features = torch.randn(500, 4, generator=torch.Generator().manual_seed(0))
     >>> abs(frechet_distance(features, features)) < 1e-4, round(frechet_distance(features, features + 1), 3)
@@ -30,7 +30,7 @@ def frechet_distance(first, second):
 
 @torch.no_grad()
 def distances_to(reference, candidates, reader):
-    """Frechet distance of each of {label: pictures} to reference pictures, in a reader's features, by label."""
+    """Fréchet distance of each of {label: pictures} to reference pictures, in a reader's features, by label."""
     features = reader.features(reference)
     return {label: round(frechet_distance(reader.features(p), features), 3) for label, p in candidates.items()}
 

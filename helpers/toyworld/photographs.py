@@ -12,7 +12,7 @@ from helpers.toyworld.training_loop import SEED
 
 CLASSIFIER_STEPS = 5_000
 CLASSIFIER_WIDTH = 16
-REFERENCE = 2_000  # test pictures to which the Frechet distance is taken; others are compared with them
+REFERENCE = 2_000  # test pictures to which the Fréchet distance is taken; others are compared with them
 
 
 class Photographs(Unconditional):
@@ -114,7 +114,7 @@ three equal channels; copyright 2017 Zalando SE, MIT licence, {SOURCE}."""
             ("share of every class within 0.5 to 1.5 of the real one", not rare, ", ".join(rare) or "all of them"),
             ("spread of every reading within 0.75 to 1.25", not outside, ", ".join(outside) or "all of them"),
             (
-                "Frechet distance below that of real pictures without the class that is missed least",
+                "Fréchet distance below that of real pictures without the class that is missed least",
                 distance < without[least],
                 f"{distance:.3f} against {without[least]:.3f}, {least}",
             ),
@@ -142,7 +142,7 @@ pictures; 1 means that the model varies it fully.
 
 {table(("reading", "spread"), spreads)}
 
-## Frechet distance to {REFERENCE} test pictures, in the classifier's features (lower is better)
+## Fréchet distance to {REFERENCE} test pictures, in the classifier's features (lower is better)
 
 {table(("pictures", "distance"), distances)}
 

@@ -45,7 +45,7 @@ class Reader(nn.Module):
         self.head = nn.Linear(64, len(self.names))
 
     def features(self, pictures):
-        """The 64 numbers per picture before the last layer; Frechet distances are computed on them."""
+        """The 64 numbers per picture before the last layer; Fréchet distances are computed on them."""
         return self.trunk(2 * pictures - 1)
 
     def forward(self, pictures):
