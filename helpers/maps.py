@@ -35,15 +35,18 @@ def recorded_maps(pipe, kind):
     maps: (pictures, heads, queries, keys), on the CPU, of the conditional half where there is guidance, and of the
     last call of the pipeline.
     """
-    found = {}
+    found, modules = {}, attention_modules(pipe.unet, kind)
+    if any(isinstance(module.processor, _ExplicitAttention) for module in modules.values()):
+        raise ValueError(f"{kind} maps are recorded already: leave that context first.")
+    with _counted_steps(pipe) as state, ExitStack() as stack:
 
-    def exchange(name, step, maps, of):
-        _, conditional = of
-        kept = maps[conditional].float().cpu()
-        found[name] = kept if step == 0 else found[name] + (kept - found[name]) / (step + 1)
-        return maps
+        def keep(name, maps):
+            kept = maps[_halves(pipe, len(maps))[1]].float().cpu()
+            found[name] = kept if state["step"] == 0 else found[name] + (kept - found[name]) / (state["step"] + 1)
 
-    with _exchanged(pipe, {name: (module, exchange) for name, module in attention_modules(pipe.unet, kind).items()}):
+        for name, module in modules.items():
+            stack.callback(module.set_processor, module.processor)
+            module.set_processor(_ExplicitAttention(lambda maps, name=name: keep(name, maps)))
         yield found
 
 
@@ -51,89 +54,86 @@ def recorded_maps(pipe, kind):
 def shared_maps(pipe, kinds=("self",), layers=None, share=1.0, halves="both", most_tokens=None):
     """Inside this context the pipeline's second half of prompts takes the attention maps of the first half.
 
+    A map is what queries and keys make of each other, so the second half takes those, layer by layer.
     Call the pipeline with prompts [*sources, *targets], as many of the one as of the other, and the same latents for
     both. kinds: of "self" and "cross"; layers: numbers of the attention layers, the first is 0, None for all;
     share: of the steps, from the first, in which maps are exchanged; halves: under classifier-free guidance "both", or
     the "conditional" one only; most_tokens: layers with more tokens are left alone.
-    Raises ValueError for numbers of layers that the network lacks, a share outside 0 to 1, an unknown kind or half, for
-    layers whose maps another context already has, and, while the pipeline runs, for an odd number of prompts.
+    Raises ValueError for numbers of layers that the network lacks, a share outside 0 to 1, an unknown kind or half,
+    and, while the pipeline runs, for an odd number of prompts.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share is {share}: it must be within 0 and 1.")
     if halves not in HALVES:
         raise ValueError(f"halves is {halves!r}: it must be one of {', '.join(HALVES)}.")
-
-    def exchange(name, step, maps, of):
-        unconditional, conditional = of
-        if step >= share * len(pipe.scheduler.timesteps) or maps.shape[2] > (most_tokens or maps.shape[2]):
-            return maps
-        maps = maps.clone()
-        for rows in (conditional,) if halves == "conditional" else (unconditional, conditional):
-            count = rows.stop - rows.start
-            if count % 2:
-                raise ValueError(f"{count} prompts: give as many targets as sources.")
-            middle = rows.start + count // 2
-            maps[middle : rows.stop] = maps[rows.start : middle]
-        return maps
-
-    chosen = {}
+    chosen = []
     for kind in kinds:
-        modules = list(attention_modules(pipe.unet, kind).items())
+        modules = list(attention_modules(pipe.unet, kind).values())
         missing = [number for number in layers or () if not 0 <= number < len(modules)]
         if missing:
             raise ValueError(f"layers has {missing[0]}: there are {len(modules)} layers, from 0.")
-        wanted = range(len(modules)) if layers is None else layers
-        chosen |= {modules[number][0]: (modules[number][1], exchange) for number in wanted}
-    with _exchanged(pipe, chosen if share else {}):
+        chosen += [modules[number] for number in (range(len(modules)) if layers is None else layers)]
+    with _counted_steps(pipe) as state, ExitStack() as stack:
+
+        def look(module, args):
+            early = state["step"] < share * len(pipe.scheduler.timesteps)
+            state["shared"] = early and args[0].shape[1] <= (most_tokens or args[0].shape[1])
+
+        def share_rows(module, args, output):
+            if not state["shared"]:
+                return output
+            output = output.clone()
+            for rows in _halves(pipe, len(output)) if halves == "both" else _halves(pipe, len(output))[1:]:
+                count = rows.stop - rows.start
+                if count % 2:
+                    raise ValueError(f"{count} prompts: give as many targets as sources.")
+                middle = rows.start + count // 2
+                output[middle : rows.stop] = output[rows.start : middle]
+            return output
+
+        for module in chosen:
+            stack.callback(module.register_forward_pre_hook(look).remove)
+            for projection in (module.to_q, module.to_k):
+                stack.callback(projection.register_forward_hook(share_rows).remove)
         yield
 
 
 @contextmanager
-def _exchanged(pipe, exchanges):
-    """Pass the maps of attention modules through functions: {name: (module, exchange(name, step, maps, of))}.
+def _counted_steps(pipe):
+    """Yields {"step": number of the pipeline's step, from 0}, anew in every call of the pipeline."""
+    state = {"step": -1}
 
-    maps: (rows, heads, queries, keys); of: the rows without and those with their condition, slices. The modules'
-    processors are as before afterwards, also after an exception.
-    """
-    state = {"step": -1, "rows": 0}
+    def count(module, args):
+        state["step"] = 0 if args[1] == pipe.scheduler.timesteps[0] else state["step"] + 1
 
-    def count_steps(module, args):
-        begins = args[1] == pipe.scheduler.timesteps[0]  # a context may hold several calls of the pipeline
-        state["step"], state["rows"] = 0 if begins else state["step"] + 1, len(args[0])
+    handle = pipe.unet.register_forward_pre_hook(count)
+    try:
+        yield state
+    finally:
+        handle.remove()
 
-    def halves():
-        middle = state["rows"] // 2 if pipe.do_classifier_free_guidance else 0
-        return slice(0, middle), slice(middle, state["rows"])
 
-    taken = [name for name, (module, _) in exchanges.items() if isinstance(module.processor, _ExplicitAttention)]
-    if taken:
-        raise ValueError(f"the maps of {taken[0]} are recorded or shared already: leave that context first.")
-    with ExitStack() as stack:
-        stack.callback(pipe.unet.register_forward_pre_hook(count_steps).remove)
-        for name, (module, exchange) in exchanges.items():
-            stack.callback(module.set_processor, module.processor)
-
-            def of_module(maps, name=name, exchange=exchange):
-                return exchange(name, state["step"], maps, halves())
-
-            module.set_processor(_ExplicitAttention(of_module))
-        yield
+def _halves(pipe, rows):
+    """The rows of a batch without and those with their condition, two slices."""
+    middle = rows // 2 if pipe.do_classifier_free_guidance else 0
+    return slice(0, middle), slice(middle, rows)
 
 
 class _ExplicitAttention(AttnProcessor):
-    """Attention that writes its maps out, and lets a function change them: (rows, heads, queries, keys)."""
+    """Attention that writes its maps out and shows them to a function: (rows, heads, queries, keys)."""
 
-    def __init__(self, change):
-        self.change = change
+    def __init__(self, show):
+        self.show = show
 
     def __call__(self, attn, *args, **kwargs):
         plain = attn.get_attention_scores
 
-        def changed(query, key, attention_mask=None):
+        def shown(query, key, attention_mask=None):
             maps = plain(query, key, attention_mask)
-            return self.change(maps.unflatten(0, (-1, attn.heads))).flatten(0, 1)
+            self.show(maps.unflatten(0, (-1, attn.heads)))
+            return maps
 
-        attn.get_attention_scores = changed  # beside the class's own, which comes back
+        attn.get_attention_scores = shown  # beside the class's own, which comes back
         try:
             return super().__call__(attn, *args, **kwargs)
         finally:
