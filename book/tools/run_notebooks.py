@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 WIDGET = "application/vnd.jupyter.widget-view+json"
 IMAGES = ROOT / "book" / "images"
 #: figures of notebooks that prose pages and the README show, by name; each is kept as IMAGES / NAME.png
-PICTURES = {"first-edit", "five-models"}
+PICTURES = {"first-edit", "five-models", "shared-pictures"}
 SHARP = 100_000  # bytes that a figure may have at double resolution, in 256 colours
 TIMES = ROOT / "book" / "execution-times.csv"
 

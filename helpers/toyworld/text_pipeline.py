@@ -3,7 +3,7 @@
 import contextlib
 
 import torch
-from diffusers import AutoencoderTiny, StableDiffusionPipeline
+from diffusers import AutoencoderTiny
 from diffusers.utils import logging as diffusers_logging
 from torch import nn
 from transformers.utils import logging as transformers_logging
@@ -57,6 +57,8 @@ def quietly():
 def load_pipeline(folder):
     """The text-conditioned model in a folder, on a GPU where there is one, in float32."""
     with quietly():
+        from diffusers import StableDiffusionPipeline  # warns of preprocessors that are not used here
+
         pipeline = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32, low_cpu_mem_usage=False)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
