@@ -60,7 +60,8 @@ def shared_maps(pipe, kinds=("self",), layers=None, share=1.0, halves="both", mo
     share: of the steps, from the first, in which maps are exchanged; halves: under classifier-free guidance "both", or
     the "conditional" one only; most_tokens: layers with more tokens are left alone.
     Raises ValueError for numbers of layers that the network lacks, a share outside 0 to 1, an unknown kind or half,
-    and, while the pipeline runs, for an odd number of prompts.
+    projections that were fused, and, while the pipeline runs, for an odd number of pictures.
+    One picture a prompt, in pipelines that begin at the first timestep and pass a batch once or twice a step.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share is {share}: it must be within 0 and 1.")
@@ -73,11 +74,13 @@ def shared_maps(pipe, kinds=("self",), layers=None, share=1.0, halves="both", mo
         if missing:
             raise ValueError(f"layers has {missing[0]}: there are {len(modules)} layers, from 0.")
         chosen += [modules[number] for number in (range(len(modules)) if layers is None else layers)]
+    if any(getattr(module, "fused_projections", False) for module in chosen):
+        raise ValueError("the projections are fused: call unfuse_qkv_projections() first.")
     with _counted_steps(pipe) as state, ExitStack() as stack:
 
         def look(module, args):
             early = state["step"] < share * len(pipe.scheduler.timesteps)
-            state["shared"] = early and args[0].shape[1] <= (most_tokens or args[0].shape[1])
+            state["shared"] = early and (most_tokens is None or args[0].shape[1] <= most_tokens)
 
         def share_rows(module, args, output):
             if not state["shared"]:
@@ -86,7 +89,7 @@ def shared_maps(pipe, kinds=("self",), layers=None, share=1.0, halves="both", mo
             for rows in _halves(pipe, len(output)) if halves == "both" else _halves(pipe, len(output))[1:]:
                 count = rows.stop - rows.start
                 if count % 2:
-                    raise ValueError(f"{count} prompts: give as many targets as sources.")
+                    raise ValueError(f"{count} pictures: give as many targets as sources, and one picture a prompt.")
                 middle = rows.start + count // 2
                 output[middle : rows.stop] = output[rows.start : middle]
             return output

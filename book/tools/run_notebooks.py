@@ -11,7 +11,7 @@ import nbformat
 from nbclient import NotebookClient
 from PIL import Image
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 WIDGET = "application/vnd.jupyter.widget-view+json"
 IMAGES = ROOT / "book" / "images"
 #: figures of notebooks that prose pages and the README show, by name; each is kept as IMAGES / NAME.png
@@ -63,12 +63,14 @@ def record_time(path, notebook, seconds):
     with TIMES.open(newline="") as file:
         header, *rows = csv.reader(file)
     said = "".join(output.get("text", "") for cell in notebook.cells[:3] for output in cell.get("outputs", []))
-    versions = next(line for line in said.splitlines() if line.startswith("Running with")).removeprefix("Running with ")
+    versions = next((line for line in said.splitlines() if line.startswith("Running with ")), "").split(" with ", 1)[-1]
     kept = {row[0]: row for row in rows}
     name = f"{{doc}}`../notebooks/{path.stem}`"
     kept[name] = [name, f"{seconds:.0f}", versions]
-    with TIMES.open("w", newline="") as file:
+    beside = TIMES.with_suffix(".part")
+    with beside.open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *(kept[name] for name in sorted(kept))])
+    beside.replace(TIMES)  # another run may read it meanwhile
 
 
 def run(path):

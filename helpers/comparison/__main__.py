@@ -29,8 +29,9 @@ def main():
     if len(sys.argv) < 2:
         sys.exit(f"name a model, or several: {', '.join(embedded_models())}.")
     try:
-        for name in sys.argv[1:]:
-            finish(Comparison(name))
+        for comparison in [Comparison(name) for name in sys.argv[1:]]:  # a wrong name is told before the first runs
+            with comparison.records.locked():
+                finish(comparison)
     except KeyboardInterrupt:
         sys.exit("stopped: start it again and it goes on with the part that was cut off.")
     except (ValueError, OSError) as error:

@@ -4,6 +4,7 @@ import torch
 from torch.nn.functional import normalize
 
 from helpers.agreement import agreeing_directions
+from helpers.comparison.plan import spaced
 from helpers.directions import combined_matrix, eigenvectors, find_directions, random_directions
 
 SPAN = 40  # refined directions that those which agree combine
@@ -32,7 +33,7 @@ def contestants(edits, layer, method, plan):
         return random_directions(layer, plan.random, RANDOM_SEEDS["random"]).vectors
     if method in ("between", "bottom"):
         found = eigenvectors(combined_matrix(layer))[1].float()
-        places = torch.linspace(count, len(found) - plan.few - 1, plan.few).round().long()
+        places = spaced(count, len(found) - plan.few - 1, plan.few)
         return found[places] if method == "between" else found.flip(0)[: plan.few]
     if method == "agree":
         seeds, span = seeds_of("agree", plan.responses), min(SPAN, layer.channels)

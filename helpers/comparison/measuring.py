@@ -39,6 +39,7 @@ class Comparison:
         self.edits.passes = self.records.facts["passes"]
         found = find_layers(model.unet)
         self.layers = dict(zip(LAYERS, (found[0], found[-1])))
+        self.records.facts["widths"] = {name: layer.channels for name, layer in self.layers.items()}
         self.parts = parts(self.plan, len(self.factors), name in WORLDS, self.records.facts["sha256"])
         self.matching = Matching(self.edits, seeds_of("test", self.plan.latents), self.plan.probe_steps)
 
@@ -64,8 +65,12 @@ class Comparison:
             return contestants(self.edits, layer, method, self.plan)
         key = f"{part.layer} {method}"
         if key not in kept and method == "oracle":
-            case = {**part.case, "method": "random", "reached": None}
-            alpha = statistics.median(self.records.rows[i]["alpha"] for i in self.records.select(**case))
+            alphas = [self.records.rows[i]["alpha"] for i in self.records.select(**{**part.case, "method": "random"})]
+            if not alphas:
+                raise ValueError(
+                    f"no random direction of the {part.layer} meets the change: the oracle has no strength."
+                )
+            alpha = statistics.median(alphas)
             kept[key] = oracle(self.edits, layer, self.read_factors, alpha, self.plan)
         elif key not in kept:
             kept[key] = contestants(self.edits, layer, method, self.plan)
@@ -126,7 +131,7 @@ class Comparison:
         """{column: (rows,)}, means over latents, of pictures and plain (rows, latents, channels, height, width)."""
         found = {}
         for name, measure in {"rms": rms_change, "area": changed_area, "tint_share": tint_share}.items():
-            values = [measure(one, other).nan_to_num().mean() for one, other in zip(pictures, plain)]
+            values = [measure(one, other).nanmean() for one, other in zip(pictures, plain)]
             found[name] = torch.stack(values)
         return found
 
@@ -149,7 +154,8 @@ class Comparison:
         plain = self.matching.plain(part.steps)
         whole = self.matching.measure(layer, part, vectors, alphas) - plain
         added = constant_of(layer, vectors)
-        generator = torch.Generator().manual_seed(RANDOM_SEEDS["constants"])
+        seed = RANDOM_SEEDS["constants"] + 100 * (2 * LAYERS.index(part.layer) + list(CONSTANTS).index(part.method))
+        generator = torch.Generator().manual_seed(seed)
         chance = normalize(torch.randn(added.shape, generator=generator), dim=1) * added.norm(dim=1, keepdim=True)
         rows, changes = [], []
         for method, output in ((part.method, added), (f"random {part.method}", chance)):
@@ -161,7 +167,7 @@ class Comparison:
         return rows, torch.cat(changes)
 
     def floors(self, part):
-        """As `edited`, without a layer: edits of strength 0, pictures rounded to 8 bits, each picture's neighbour.
+        """As `edited`, without a layer: edits of strength 0, pictures rounded to 8 bits, other pictures.
 
         Or perfect edits, which the world draws.
         """
@@ -172,7 +178,8 @@ class Comparison:
             return self._rows(part, which, steps, measures), self.read(after) - self.read(before)
         layer, plain = self.layers["encoder"], self.matching.plain(part.steps)
         again = self.matching.measure(layer, part, torch.zeros(1, layer.channels), torch.zeros(1))
-        pictures = torch.cat([again, (plain * 255).round()[None] / 255, plain.roll(-1, 0)[None]])
+        others = self.edits.unedited(seeds_of("oracle", self.plan.latents), part.steps)
+        pictures = torch.cat([again, (plain * 255).round()[None] / 255, others[None]])
         found = []
         for place, method in enumerate(("unedited", "rounded to 8 bits", "another picture")):
             found.append(self.rows(replace(part, method=method), torch.zeros(1), pictures[place][None]))

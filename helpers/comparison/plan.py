@@ -47,6 +47,15 @@ class Part:
         return {name: getattr(self, name) for name in ("layer", "method", "injection", "wanted", "steps")}
 
 
+def spaced(first, last, count):
+    """Whole numbers at even distances, both ends among them.
+
+    >>> spaced(16, 55, 4)
+    [16, 29, 42, 55]
+    """
+    return [round(first + (last - first) * i / max(count - 1, 1)) for i in range(count)]
+
+
 def parts(plan, factors, drawn, seed):
     """All that is to be measured of a model, what matters most first.
 
@@ -59,7 +68,8 @@ def parts(plan, factors, drawn, seed):
     cases += [("between", usual, first, plan.few), ("bottom", usual, first, plan.few)]
     cases += [("random", "symmetric", first, plan.few_random), ("C", "symmetric", first, plan.few)]
     constants = [(method, usual, first, plan.constants) for method in CONSTANTS]
-    smaller = {"random": plan.few_random} | dict.fromkeys((*METHODS, "oracle"), plan.smaller)
+    counts["bottom"] = plan.few
+    smaller = {"random": plan.few_random} | dict.fromkeys((*METHODS, "oracle", "bottom"), plan.smaller)
     smaller = [(m, usual, second, min(count, counts[m])) for m, count in smaller.items()]
 
     def in_both_layers(cases):

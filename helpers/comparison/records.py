@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import platform
+from contextlib import contextmanager
 from pathlib import Path
 
 import diffusers
@@ -54,6 +55,20 @@ class Records:
     def path(self, ending):
         """The file of that ending."""
         return self.folder / f"{self.name}.{ending}"
+
+    @contextmanager
+    def locked(self):
+        """No other process may add to these records inside this context. Raises ValueError where one does."""
+        import fcntl  # not on Windows, where records can be read
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.path("lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(f"another process measures {self.name}: wait for it, or end it.") from None
+            yield
+            self.path("lock").unlink()
 
     def select(self, **wanted):
         """Places of the rows with these values, of those that met the wanted change; with reached=None of all."""

@@ -63,28 +63,32 @@ def against_random(records, layer, method, injection, wanted, steps=25):
     names: {direction: target}; one sign is enough, and the oracle's must hit the factor that they are for. expected:
     how many there would be on average, at most, if the method drew at random. p: how likely as many would be, for the
     sign with more of them, times the number of signs. What misses the change beats nothing, and nothing is beaten by
-    random ones that miss it. None where no random direction was measured.
+    random ones that miss it: those stand last among their own. None where no random direction meets the change, or the
+    method was not measured.
     """
     case, names, ps = dict(layer=layer, injection=injection, wanted=wanted, steps=steps), {}, []
     null = [records.rows[i]["selectivity"] for i in records.select(method="random", **case)]
     rows = [records.rows[i] for i in records.select(method=method, reached=None, **case)]
-    if not null or method == "random":
+    count = len(records.select(method="random", reached=None, **case))
+    if not null or not rows or method == "random":
         return None
     for sign in sorted({row["sign"] for row in rows}):
         some = [row for row in rows if row["sign"] == sign]
         above = [row for row in some if row["reached"] and row["selectivity"] > max(null)]
         above = [row for row in above if method != "oracle" or row["target"] == row["direction"]]
         names |= {row["direction"]: row["target"] for row in above}
-        ps.append(chance(len(above), len(some), len(null)))
-    return names, len(rows) / (len(null) + 1), min(1.0, len(ps) * min(ps))
+        ps.append(chance(len(above), len(some), count))
+    return names, len(rows) / (count + 1), min(1.0, len(ps) * min(ps))
 
 
 def medians(records, places, draws=1000, seed=0):
     """Medians over rows of their selectivity, with directions and latents drawn again: (1 + draws,), first as it is.
 
     The signs of a direction are drawn together. Latents are drawn alike in every call, so that the difference of two
-    calls is paired over them; directions are drawn by the seed.
+    calls is paired over them; directions are drawn by the seed. Not a number where there are no rows.
     """
+    if not places:
+        return torch.full((1 + draws,), torch.nan)
     means, latents = [], torch.Generator().manual_seed(0)
     for half in halves(records.of_factors(places)):
         share = drawn_again(half.shape[1], draws, latents) / half.shape[1]
