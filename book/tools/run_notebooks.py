@@ -17,6 +17,7 @@ IMAGES = ROOT / "book" / "images"
 #: figures of notebooks that prose pages and the README show, by name; each is kept as IMAGES / NAME.png
 PICTURES = {"first-edit", "five-models", "shared-pictures"}
 SHARP = 100_000  # bytes that a figure may have at double resolution, in 256 colours
+LARGE = 225_000  # bytes from which a figure at the resolution shown gets 256 colours, too
 TIMES = ROOT / "book" / "execution-times.csv"
 
 
@@ -30,19 +31,21 @@ def encoded(picture, colours=None):
 
 
 def shrink(png, width=None):
-    """(PNG, width to show it at) of a figure: at double resolution where that is small, else at the resolution shown.
+    """(PNG, width to show it at) of a figure: at double resolution where that is small, or no larger than without.
 
     png: base64; width: in pixels of the page, where the figure was drawn at double resolution. Width is None for a
     figure to be shown as large as it is. Large ones get a palette of 256 colours.
     """
     picture = Image.open(io.BytesIO(base64.b64decode(png)))
+    sharp = None
     if width is not None and picture.width > width:
         sharp = encoded(picture, 256)
-        if len(sharp) <= SHARP:
-            return base64.b64encode(sharp).decode(), width
+        sharp = encoded(picture, 192) if len(sharp) > SHARP else sharp
         picture = picture.convert("RGB").resize((width, round(picture.height * width / picture.width)), Image.LANCZOS)
     small = encoded(picture)
-    small = encoded(picture, 256) if len(small) >= 225_000 else small
+    small = encoded(picture, 256) if len(small) >= LARGE else small
+    if sharp is not None and len(sharp) <= max(SHARP, len(small)):  # large squares of one colour take little room
+        return base64.b64encode(sharp).decode(), width
     return base64.b64encode(small).decode(), None
 
 
