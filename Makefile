@@ -40,10 +40,10 @@ print: book
 test: .venv/installed
 	@echo "Running the checks and the shorter chapters, two at a time, and comparing their outputs; on two cores this takes ten minutes or more ..."
 	@$(PYTEST) -n 2 --dist loadfile $(addprefix --ignore=,$(LONGER) $(APART))
-	@echo "Not run: the longer chapters. make chapters runs them all (twenty minutes), make today the one whose turn it is."
+	@echo "Not run: the longer chapters. make chapters runs them all (about twenty-five minutes), make today the one whose turn it is."
 
 chapters: .venv/installed
-	@echo "Running the longer chapters, two at a time; on two cores this takes twenty minutes or more ..."
+	@echo "Running the longer chapters, two at a time; on two cores this takes twenty-five minutes or more ..."
 	@$(PYTEST) -n 2 --dist loadfile $(LONGER)
 
 today: .venv/installed
