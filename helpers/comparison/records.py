@@ -67,8 +67,10 @@ class Records:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise ValueError(f"another process measures {self.name}: wait for it, or end it.") from None
-            yield
-            self.path("lock").unlink()
+            try:
+                yield
+            finally:
+                self.path("lock").unlink()
 
     def select(self, **wanted):
         """Places of the rows with these values, of those that met the wanted change; with reached=None of all."""
