@@ -12,8 +12,8 @@ from helpers.models import embedded_models
 
 def finish(comparison):
     """Run every part that is not kept yet, and say how far it is."""
-    records, name, parts = comparison.records, comparison.records.name, comparison.parts
-    left = [part for part in parts if not records.select(reached=None, **part.case)]
+    records, name = comparison.records, comparison.records.name
+    parts, left = records.parts, records.missing()
     total, to_go = (sum(map(comparison.passes, some)) for some in (parts, left))
     print(f"{name}: {len(parts)} parts, about {total:,} network passes; {len(left)} parts to go", flush=True)
     start, first = time.time(), to_go

@@ -14,11 +14,10 @@ from helpers.comparison.ceiling import perfect_edits
 from helpers.comparison.contestants import RANDOM_SEEDS, SEEDS, contestants, oracle, seeds_of
 from helpers.comparison.many_edits import ManyEdits, constant_of
 from helpers.comparison.matching import COARSE, FINE, TOLERANCE, Matching
-from helpers.comparison.plan import CHANGES, CONSTANTS, LAYERS, Plan, parts
+from helpers.comparison.plan import CHANGES, CONSTANTS, LAYERS, Plan
 from helpers.comparison.records import FOLDER, Records
 from helpers.metrics import COLOURS, changed_area, rms_change, tint_share
 from helpers.models import embedded_models, load_model
-from helpers.toyworld import WORLDS
 from helpers.toyworld.regressor import world_reader
 
 
@@ -40,7 +39,6 @@ class Comparison:
         found = find_layers(model.unet)
         self.layers = dict(zip(LAYERS, (found[0], found[-1])))
         self.records.facts["widths"] = {name: layer.channels for name, layer in self.layers.items()}
-        self.parts = parts(self.plan, len(self.factors), name in WORLDS, self.records.facts["sha256"])
         self.matching = Matching(self.edits, seeds_of("test", self.plan.latents), self.plan.probe_steps)
 
     def passes(self, part):

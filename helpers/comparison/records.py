@@ -5,14 +5,17 @@ import json
 import os
 import platform
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 import diffusers
 import torch
 from safetensors.torch import load_file, save_file
 
+from helpers.comparison.plan import Plan, parts
 from helpers.comparison.verdicts import selectivity_of
 from helpers.models import EMBEDDED_FOLDER
+from helpers.toyworld import WORLDS
 
 FOLDER = Path(__file__).parent / "results"
 TEXT = ("layer", "method", "injection", "direction", "target")
@@ -76,6 +79,15 @@ class Records:
         """Places of the rows with these values, of those that met the wanted change; with reached=None of all."""
         wanted = {k: v for k, v in {"reached": 1.0, **wanted}.items() if v is not None}
         return [i for i, row in enumerate(self.rows) if all(row[key] == value for key, value in wanted.items())]
+
+    @cached_property
+    def parts(self):
+        """All parts of the plan, what matters most first."""
+        return parts(Plan(**self.facts["plan"]), len(self.facts["factors"]), self.name in WORLDS, self.facts["sha256"])
+
+    def missing(self):
+        """The parts of the plan that are not measured yet."""
+        return [part for part in self.parts if not self.select(reached=None, **part.case)]
 
     def of_factors(self, places):
         """Changes of the factors alone in some rows: (rows, latents, factors)."""

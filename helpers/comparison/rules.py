@@ -8,12 +8,8 @@ import torch
 from helpers.comparison.plan import CHANGES, spaced
 
 
-def area_falls(records, layer, draws=10_000):
-    """(rank correlation, p): whether eigenvectors of C change a smaller area the later they come, rule 6.
-
-    Spearman's correlation of place and area over the first, those between and the last, with plus signs, where they met
-    the change; p by permutation, one-sided. NaN for fewer than four directions.
-    """
+def areas(records, layer):
+    """(place, area) of the eigenvectors of C in a layer that met the change, with plus signs; the first place is 0."""
     plan, width = records.facts["plan"], records.facts["widths"][layer]
     between = spaced(plan["directions"], width - plan["few"] - 1, plan["few"])
     place_of = {
@@ -25,14 +21,24 @@ def area_falls(records, layer, draws=10_000):
     for method, place in place_of.items():
         rows = [records.rows[i] for i in records.select(method=method, **case)]
         found += [(place(int(row["direction"])), row["area"]) for row in rows]
+    return found
+
+
+def area_falls(records, layer, draws=10_000):
+    """(rank correlation, p): whether eigenvectors of C change a smaller area the later they come, rule 6.
+
+    Spearman's correlation of place and area over the first, those between and the last, with plus signs, where they met
+    the change; p by permutation, one-sided. NaN for fewer than four directions.
+    """
+    found = areas(records, layer)
     if len(found) < 4:
         return math.nan, math.nan
     ranks = torch.tensor(found).argsort(0).argsort(0).double()
-    places, areas = (column - column.mean() for column in ranks.T)
+    places, sizes = (column - column.mean() for column in ranks.T)
     generator = torch.Generator().manual_seed(0)
-    orders = torch.rand(draws, len(areas), generator=generator).argsort(1)
-    scale = places.norm() * areas.norm()
-    drawn, value = (areas[orders] @ places) / scale, (areas @ places) / scale
+    orders = torch.rand(draws, len(sizes), generator=generator).argsort(1)
+    scale = places.norm() * sizes.norm()
+    drawn, value = (sizes[orders] @ places) / scale, (sizes @ places) / scale
     return value.item(), (1 + (drawn <= value + 1e-12).sum().item()) / (1 + draws)
 
 
