@@ -15,25 +15,32 @@ from helpers.comparison.contestants import RANDOM_SEEDS, SEEDS, contestants, ora
 from helpers.comparison.many_edits import ManyEdits, constant_of
 from helpers.comparison.matching import COARSE, FINE, TOLERANCE, Matching
 from helpers.comparison.plan import CHANGES, CONSTANTS, LAYERS, Plan
-from helpers.comparison.records import FOLDER, Records
+from helpers.comparison.records import FOLDER, Records, checksum
 from helpers.metrics import COLOURS, changed_area, rms_change, tint_share
 from helpers.models import embedded_models, load_model
 from helpers.toyworld.regressor import world_reader
 
 
 class Comparison:
-    """The comparison of one embedded model. Raises ValueError for a model that is unknown or that nothing reads."""
+    """The comparison of one model.
 
-    def __init__(self, name, folder=FOLDER, plan=None, device=None):
-        if name not in embedded_models():
-            raise ValueError(f"unknown model {name!r}: choose one of {', '.join(embedded_models())}.")
-        self.reader, self.plan = world_reader(name), plan or Plan()
+    model: the name of an embedded one, or any `DiffusionModel` with a reader of your own, a function of pictures
+    (batch, 3, height, width) in [0, 1] that gives {name: (batch,)} in standard deviations (`helpers.comparison.clip`).
+    Raises ValueError for a model that is unknown or that nothing reads.
+    """
+
+    def __init__(self, model, folder=FOLDER, plan=None, device=None, reader=None):
+        name, known = getattr(model, "name", model), embedded_models()
+        if reader is None and name not in known:
+            raise ValueError(f"unknown model {name!r}: choose one of {', '.join(known)}, or give a reader.")
+        self.reader, self.plan = reader or world_reader(name), plan or Plan()
         if self.reader is None:
             raise ValueError(f"{name} has no network that reads its pictures: nothing can be measured.")
-        model = load_model(name, device)
+        model = load_model(name, device) if name == model else model
         readings = list(self.reader(torch.zeros(1, *model.picture_shape)))
         self.factors = [reading for reading in readings if reading not in COLOURS]  # and then the tint
-        self.records = Records(name, folder, asdict(self.plan), self.factors, readings[len(self.factors) :])
+        tint, weights = readings[len(self.factors) :], None if name in known else checksum(model)
+        self.records = Records(name, folder, asdict(self.plan), self.factors, tint, weights)
         self.edits = ManyEdits(model, equal_noise_window(model.scheduler, model.sample_shape[-1]))
         self.edits.passes = self.records.facts["passes"]
         found = find_layers(model.unet)

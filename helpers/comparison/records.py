@@ -1,6 +1,7 @@
 """What a comparison of directions found on one model, kept as files: a table, the changes behind it, the facts."""
 
 import csv
+import hashlib
 import json
 import os
 import platform
@@ -31,14 +32,16 @@ class Records:
     rows: dicts, one per direction, sign, wanted change and number of steps (`COLUMNS`); changes: (rows, latents,
     readings), what each edit did to each picture, in standard deviations, kept to the thousandth: of the factors, and
     then of the tint; vectors: {"encoder agree": (count, d)}, directions that were measured; facts: of the run.
-    plan: of a run that starts or goes on, a dict; None to read only. factors, tint: names of the readings.
+    plan: of a run that starts or goes on, a dict; None to read only. factors, tint: names of the readings. weights:
+    `checksum` of a model that is not embedded; None to read records of any.
     Raises ValueError where there is nothing to read, or where what is there is of other weights or another plan.
     """
 
-    def __init__(self, name, folder=FOLDER, plan=None, factors=(), tint=()):
+    def __init__(self, name, folder=FOLDER, plan=None, factors=(), tint=(), weights=None):
         self.name, self.folder, self.rows, self.vectors = name, Path(folder), [], {}
-        sha256 = json.loads((EMBEDDED_FOLDER / name / "training.json").read_text())["sha256"]
-        self.facts = {"sha256": sha256, "plan": plan, "factors": list(factors), "tint": list(tint)}
+        card = EMBEDDED_FOLDER / name / "training.json"
+        weights = json.loads(card.read_text())["sha256"] if card.exists() else weights
+        self.facts = {"sha256": weights, "plan": plan, "factors": list(factors), "tint": list(tint)}
         self.facts |= {"rows": 0, "passes": 0, "seconds": 0}
         self.changes = torch.zeros(0, plan["latents"] if plan else 0, len(factors) + len(tint))
         if not self.path("json").exists():
@@ -46,8 +49,8 @@ class Records:
                 raise ValueError(f"{self.path('json')} is missing: run python -m helpers.comparison {name}.")
             return
         facts = json.loads(self.path("json").read_text())
-        if facts["sha256"] != sha256 or plan not in (None, facts["plan"]):
-            raise ValueError(f"{self.path('json')} is of other weights or another plan: delete {name}.* there.")
+        if weights not in (None, facts["sha256"]) or plan not in (None, facts["plan"]):
+            raise ValueError(f"{self.path('json')} is of other weights or another plan: delete {self.path('*')}.")
         self.facts = facts
         with self.path("csv").open(newline="") as file:
             lines = list(csv.DictReader(file))[: facts["rows"]]  # what follows is of a part that was cut off
@@ -57,7 +60,7 @@ class Records:
 
     def path(self, ending):
         """The file of that ending."""
-        return self.folder / f"{self.name}.{ending}"
+        return self.folder / f"{self.name.replace('/', '-')}.{ending}"
 
     @contextmanager
     def locked(self):
@@ -133,6 +136,15 @@ class Records:
         beside = path.with_name(f".{path.name}")
         write(beside)
         os.replace(beside, path)
+
+
+def checksum(model):
+    """sha256 of the weights of a `DiffusionModel`'s network, whatever file they came from."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(model.unet.state_dict().items()):
+        found.update(name.encode())
+        found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return found.hexdigest()
 
 
 def rounded(number):
