@@ -1,4 +1,4 @@
-"""Attention maps inside a text-to-image pipeline: record them, or give one picture the maps of another.
+"""Attention maps inside a text-to-image pipeline: record them, or give one picture the maps, or more, of another.
 
 To replace the self-attention maps of a picture by those of its source is Free-Prompt-Editing (Liu et al. 2024).
 """
@@ -65,8 +65,7 @@ def shared_maps(pipe, kinds=("self",), layers=None, share=1.0, halves="both", mo
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share is {share}: it must be within 0 and 1.")
-    if halves not in HALVES:
-        raise ValueError(f"halves is {halves!r}: it must be one of {', '.join(HALVES)}.")
+    _check_half(halves)
     chosen = []
     for kind in kinds:
         modules = list(attention_modules(pipe.unet, kind).values())
@@ -82,23 +81,56 @@ def shared_maps(pipe, kinds=("self",), layers=None, share=1.0, halves="both", mo
             early = state["step"] < share * len(pipe.scheduler.timesteps)
             state["shared"] = early and (most_tokens is None or args[0].shape[1] <= most_tokens)
 
-        def share_rows(module, args, output):
-            if not state["shared"]:
-                return output
-            output = output.clone()
-            for rows in _halves(pipe, len(output)) if halves == "both" else _halves(pipe, len(output))[1:]:
-                count = rows.stop - rows.start
-                if count % 2:
-                    raise ValueError(f"{count} pictures: give as many targets as sources, and one picture a prompt.")
-                middle = rows.start + count // 2
-                output[middle : rows.stop] = output[rows.start : middle]
-            return output
-
         for module in chosen:
             stack.callback(module.register_forward_pre_hook(look).remove)
-            for projection in (module.to_q, module.to_k):
-                stack.callback(projection.register_forward_hook(share_rows).remove)
+        _exchange(stack, pipe, [p for m in chosen for p in (m.to_q, m.to_k)], lambda: state["shared"], halves)
         yield
+
+
+@contextmanager
+def shared_outputs(pipe, modules, begin=0.0, end=1.0, halves="both"):
+    """Inside this context the second half of prompts takes what modules of the network give for the first half.
+
+    Keys and values of self-attention so exchanged are MasaCtrl's edit (Cao et al. 2023), features of a residual block
+    a part of Plug-and-Play's (Tumanyan et al. 2023). modules: of `pipe.unet`, each with one tensor as its output;
+    begin, end: shares of the steps between which they are exchanged; prompts, halves: as for `shared_maps`.
+    Raises ValueError for shares that are not in order within 0 and 1 and for an unknown half.
+    """
+    if not 0 <= begin <= end <= 1:
+        raise ValueError(f"begin and end are {begin} and {end}: they must be in order, within 0 and 1.")
+    _check_half(halves)
+    with _counted_steps(pipe) as state, ExitStack() as stack:
+
+        def active():
+            steps = len(pipe.scheduler.timesteps)
+            return begin * steps <= state["step"] < end * steps
+
+        _exchange(stack, pipe, modules, active, halves)
+        yield
+
+
+def _exchange(stack, pipe, modules, active, halves):
+    """While active() holds, rows of targets take the outputs of their sources; hooks are removed with the stack."""
+
+    def share_rows(module, args, output):
+        if not active():
+            return output
+        output = output.clone()
+        for rows in _halves(pipe, len(output)) if halves == "both" else _halves(pipe, len(output))[1:]:
+            count = rows.stop - rows.start
+            if count % 2:
+                raise ValueError(f"{count} pictures: give as many targets as sources, and one picture a prompt.")
+            middle = rows.start + count // 2
+            output[middle : rows.stop] = output[rows.start : middle]
+        return output
+
+    for module in modules:
+        stack.callback(module.register_forward_hook(share_rows).remove)
+
+
+def _check_half(halves):
+    if halves not in HALVES:
+        raise ValueError(f"halves is {halves!r}: it must be one of {', '.join(HALVES)}.")
 
 
 @contextmanager
