@@ -14,7 +14,7 @@ VENV := .venv/bin
 KEEP_MEMORY := MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=8589934592
 PYTEST := CUDA_VISIBLE_DEVICES= $(KEEP_MEMORY) $(VENV)/python -m pytest
 # chapters that sample for minutes, the one whose turn it is today, and checks with a target of their own
-LONGER := $(foreach chapter,04 06 07 08 09 10 11 13 a1 w1,$(wildcard notebooks/$(chapter)-*.ipynb))
+LONGER := $(foreach chapter,04 06 07 08 09 10 11 13 a1 w1 w2,$(wildcard notebooks/$(chapter)-*.ipynb))
 TODAY := $(if $(LONGER),$(word $(shell expr $$(date +%s) / 86400 % $(words $(LONGER)) + 1),$(LONGER)))
 APART := notebooks/checks/benchmark.ipynb notebooks/checks/other-models.ipynb
 
