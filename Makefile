@@ -13,8 +13,8 @@ VENV := .venv/bin
 # tenth of the time
 KEEP_MEMORY := MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=8589934592
 PYTEST := CUDA_VISIBLE_DEVICES= $(KEEP_MEMORY) $(VENV)/python -m pytest
-# chapters that sample for minutes, the one whose turn it is today, and checks with a target of their own
-LONGER := $(foreach chapter,04 06 07 08 09 10 11 13 a1 w1 w2,$(wildcard notebooks/$(chapter)-*.ipynb))
+# chapters, and a check, that sample for minutes, the one whose turn it is today, and checks with a target of their own
+LONGER := $(foreach name,04- 06- 07- 08- 09- 10- 11- 13- a1- w1- w2- checks/rivals,$(wildcard notebooks/$(name)*.ipynb))
 TODAY := $(if $(LONGER),$(word $(shell expr $$(date +%s) / 86400 % $(words $(LONGER)) + 1),$(LONGER)))
 APART := notebooks/checks/benchmark.ipynb notebooks/checks/other-models.ipynb
 
@@ -40,10 +40,10 @@ print: book
 test: .venv/installed
 	@echo "Running the checks and the shorter chapters, two at a time, and comparing their outputs; on two cores this takes ten minutes or more ..."
 	@$(PYTEST) -n 2 --dist loadfile $(addprefix --ignore=,$(LONGER) $(APART))
-	@echo "Not run: the longer chapters. make chapters runs them all (about twenty-five minutes), make today the one whose turn it is."
+	@echo "Not run: the longer chapters. make chapters runs them all (about thirty-five minutes), make today the one whose turn it is."
 
 chapters: .venv/installed
-	@echo "Running the longer chapters, two at a time; on two cores this takes twenty-five minutes or more ..."
+	@echo "Running the longer chapters, two at a time; on two cores this takes thirty-five minutes or more ..."
 	@$(PYTEST) -n 2 --dist loadfile $(LONGER)
 
 today: .venv/installed
