@@ -34,7 +34,7 @@ class Records:
     then of the tint; vectors: {"encoder agree": (count, d)}, directions that were measured; facts: of the run.
     plan: of a run that starts or goes on, a dict; None to read only. factors, tint: names of the readings. weights:
     `checksum` of a model that is not embedded; None to read records of any.
-    Raises ValueError where there is nothing to read, or where what is there is of other weights or another plan.
+    Raises ValueError where there is nothing to read, or where what is there has another plan, weights or readings.
     """
 
     def __init__(self, name, folder=FOLDER, plan=None, factors=(), tint=(), weights=None):
@@ -49,8 +49,9 @@ class Records:
                 raise ValueError(f"{self.path('json')} is missing: run python -m helpers.comparison {name}.")
             return
         facts = json.loads(self.path("json").read_text())
-        if weights not in (None, facts["sha256"]) or plan not in (None, facts["plan"]):
-            raise ValueError(f"{self.path('json')} is of other weights or another plan: delete {self.path('*')}.")
+        same = all(facts[key] == self.facts[key] for key in ("plan", "factors", "tint"))
+        if weights not in (None, facts["sha256"]) or not (plan is None or same):
+            raise ValueError(f"{self.path('json')} has another plan, weights or readings: delete {self.path('*')}.")
         self.facts = facts
         with self.path("csv").open(newline="") as file:
             lines = list(csv.DictReader(file))[: facts["rows"]]  # what follows is of a part that was cut off
