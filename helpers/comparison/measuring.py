@@ -48,6 +48,15 @@ class Comparison:
         self.records.facts["widths"] = {name: layer.channels for name, layer in self.layers.items()}
         self.matching = Matching(self.edits, seeds_of("test", self.plan.latents), self.plan.probe_steps)
 
+    @property
+    def parts(self):
+        """All parts of the plan, what matters most first."""
+        return self.records.parts
+
+    def left(self):
+        """The parts that are not kept yet."""
+        return self.records.missing()
+
     def passes(self, part):
         """About how many network passes a part takes: to find the strengths, and to measure."""
         if part.method == "renderer":

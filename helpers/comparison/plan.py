@@ -41,6 +41,9 @@ class Part:
     places: tuple
     signs: tuple = (1,)
 
+    def __str__(self):
+        return f"{self.layer}, {self.method}, {self.injection}, change {self.wanted}, {self.steps} steps"
+
     @property
     def case(self):
         """The columns that tell the part's rows from others."""

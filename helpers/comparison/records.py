@@ -37,6 +37,8 @@ class Records:
     Raises ValueError where there is nothing to read, or where what is there has another plan, weights or readings.
     """
 
+    columns, command = COLUMNS, "python -m helpers.comparison"
+
     def __init__(self, name, folder=FOLDER, plan=None, factors=(), tint=(), weights=None):
         self.name, self.folder, self.rows, self.vectors = name, Path(folder), [], {}
         card = EMBEDDED_FOLDER / name / "training.json"
@@ -46,7 +48,7 @@ class Records:
         self.changes = torch.zeros(0, plan["latents"] if plan else 0, len(factors) + len(tint))
         if not self.path("json").exists():
             if plan is None:
-                raise ValueError(f"{self.path('json')} is missing: run python -m helpers.comparison {name}.")
+                raise ValueError(f"{self.path('json')} is missing: run {self.command} {name}.")
             return
         facts = json.loads(self.path("json").read_text())
         same = all(facts[key] == self.facts[key] for key in ("plan", "factors", "tint"))
@@ -128,8 +130,8 @@ class Records:
     def _write_rows(self, path):
         with path.open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            writer.writerows([row[k] if k in TEXT else f"{row[k]:.4g}" for k in COLUMNS] for row in self.rows)
+            writer.writerow(self.columns)
+            writer.writerows([row[k] if k in TEXT else f"{row[k]:.4g}" for k in self.columns] for row in self.rows)
 
     def _replace(self, ending, write):
         """A file is whole or as it was, whenever the run ends."""

@@ -3,25 +3,18 @@
 The rules are those of the page "The protocol of the comparison with other methods".
 """
 
-import csv
 import statistics
-from pathlib import Path
 
 import torch
 from torch.nn.functional import cosine_similarity
 
 from helpers.comparison.plan import CHANGES
-from helpers.comparison.records import CASE, FOLDER, READ_OFF, TEXT, Records
+from helpers.comparison.records import CASE, FOLDER, READ_OFF, Records
 from helpers.comparison.verdicts import drawn_again, halves, interval, selectivity
 
 MEASURES = ("rms", "ssim", "identity", "area", "tint_share")  # of each picture
-JUDGED = (
-    "selectivity",
-    "score",
-    "largest_share",
-    "ssim",
-    "identity",
-)  # with an interval; more is better in all of them
+#: with an interval; more is better in all of them
+JUDGED = ("selectivity", "score", "largest_share", "ssim", "identity")
 COLUMNS = (*CASE, "direction", "sign", "alpha", "reached", "rms", "psnr", *MEASURES[1:], *READ_OFF, *JUDGED[1:3])
 
 
@@ -31,15 +24,10 @@ class RivalRecords(Records):
     vectors holds what methods found, of those of which it is small, and "measures" (rows, latents, `MEASURES`).
     """
 
+    columns, command = COLUMNS, "python -m helpers.comparison.rivals"
+
     def __init__(self, name, folder=FOLDER, plan=None, factors=(), tint=()):
-        stem = Path(folder) / f"{name}-rivals"
-        try:
-            super().__init__(name, folder, plan, factors, tint)
-        except ValueError:
-            command = f"python -m helpers.comparison.rivals {name}"
-            missing = not stem.with_suffix(".json").exists()
-            text = "is missing" if missing else f"is of other weights or another plan: delete {stem.name}.* there"
-            raise ValueError(f"{stem}.json {text}{':' if missing else ', and'} run {command}.") from None
+        super().__init__(name, folder, plan, factors, tint)
         nothing = torch.zeros(0, self.changes.shape[1], len(MEASURES))
         self.vectors["measures"] = self.vectors.get("measures", nothing)[: self.facts["rows"]]
 
@@ -64,10 +52,7 @@ class RivalRecords(Records):
     def _write_rows(self, path):
         for place, row in enumerate(self.rows):
             row |= self.also(place)
-        with path.open("w", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            writer.writerows([row[k] if k in TEXT else f"{row[k]:.4g}" for k in COLUMNS] for row in self.rows)
+        super()._write_rows(path)
 
 
 def directional_score(changes, weights=None):

@@ -6,7 +6,6 @@ goes on with the next method.
 
 import math
 import statistics
-import sys
 import time
 from dataclasses import asdict, dataclass, replace
 
@@ -14,6 +13,7 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from helpers.baselines import counted_passes
+from helpers.comparison import command
 from helpers.comparison.ceiling import perfect_edits
 from helpers.comparison.matching import COARSE, FINE, TOLERANCE
 from helpers.comparison.plan import CHANGES
@@ -166,33 +166,5 @@ class Rivals:
         return {"edit_passes": passes.forward // 3, "edit_seconds": round(statistics.median(seconds), 3)}
 
 
-def finish(rivals):
-    """Run every part that is not kept yet, and say how far it is."""
-    name, left = rivals.records.name, rivals.left()
-    whole, to_go = (sum(map(rivals.passes, some)) for some in (rivals.parts, left))
-    print(
-        f"{name}: {len(rivals.parts)} parts, as long as {whole:,} network passes; {len(left)} parts to go", flush=True
-    )
-    start, first = time.time(), to_go
-    for part in left:
-        rivals.run(part)
-        to_go -= rivals.passes(part)
-        seconds = (time.time() - start) * to_go / (first - to_go)
-        print(f"{name}: {part}; {1 - to_go / whole:.0%} done, about {seconds / 60:.1f} minutes left", flush=True)
-
-
-def main():
-    if len(sys.argv) != 2:
-        sys.exit(f"name a drawn world: {', '.join(PASSING)}.")
-    try:
-        rivals = Rivals(sys.argv[1])
-        with rivals.records.locked():
-            finish(rivals)
-    except KeyboardInterrupt:
-        sys.exit("stopped: start it again and it goes on with the method that was cut off.")
-    except (ValueError, OSError) as error:
-        sys.exit(str(error))
-
-
 if __name__ == "__main__":
-    main()
+    command(Rivals, PASSING)
